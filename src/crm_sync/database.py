@@ -1,7 +1,8 @@
 """The way to PostgreSQL: an address in any common spelling → an async engine that always behaves the same."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -11,7 +12,11 @@ from sqlalchemy import URL, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from crm_sync.embedded_postgres import EmbeddedPostgres
 from crm_sync.errors import DatabaseUnavailableError, DatabaseVersionError, SettingsError
+from crm_sync.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 APPLICATION_NAME = "crm-sync"
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -51,6 +56,22 @@ def parse_database_url(value: str | URL) -> URL:
     if backend not in _DIALECTS:
         raise SettingsError(f"DATABASE_URL names a {backend} database; only postgresql://… works here.")
     return url.set(drivername="postgresql+asyncpg")
+
+
+@contextmanager
+def open_database(settings: Settings, *, announce: Callable[[str], None] = logger.warning) -> Iterator[URL]:
+    """The address of the database to use: DATABASE_URL, else the embedded server, held until the end.
+
+    `announce` is told when the embedded server's data could not be kept in DATA_DIR. Blocks while a server
+    starts.
+    """
+    if settings.DATABASE_URL is not None:
+        yield parse_database_url(settings.DATABASE_URL.get_secret_value())
+        return
+    with EmbeddedPostgres(settings.DATA_DIR) as server:
+        if server.notice:
+            announce(server.notice)
+        yield server.url()
 
 
 def create_engine(

@@ -106,9 +106,7 @@ class EmbeddedPostgres:
                 # Closing also drops the exclusive lock; nobody can take a new one before we leave `_alone`.
                 os.close(use_fd)
             if self._answers() and self._pg_ctl("stop", "-m", "fast"):
-                raise EmbeddedPostgresError(
-                    f"PostgreSQL did not stop; its log is {self.directory / 'server.log'}."
-                )
+                raise EmbeddedPostgresError(f"PostgreSQL did not stop; its log is {self.directory / 'server.log'}.")
             if delete:
                 shutil.rmtree(home.directory)
                 if home.socket_directory != home.directory:
@@ -134,7 +132,7 @@ class EmbeddedPostgres:
         """One process at a time makes, starts, stops or deletes the server."""
         path = self.directory / "start.lock"
         while True:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
@@ -224,11 +222,9 @@ class EmbeddedPostgres:
 
     def _make_database(self) -> None:
         where = [f"--host={self._at_home.socket_directory}", f"--username={SUPERUSER}"]
-        status, output = self._run("createdb", *where, "--maintenance-db=template1", DATABASE)
+        status, output = self._run("createdb", *where, "--maintenance-db=postgres", DATABASE)
         if status and "already exists" not in output:
-            raise EmbeddedPostgresError(
-                f"PostgreSQL could not make the database {DATABASE}: {_last_line(output)}"
-            )
+            raise EmbeddedPostgresError(f"PostgreSQL could not make the database {DATABASE}: {_last_line(output)}")
 
 
 def _last_line(text: str) -> str:

@@ -1,0 +1,6 @@
+"""The tables, and no logic. Importing this package registers all of them with `Base.metadata`."""
+
+from crm_sync.models.base import Base, Timestamped
+from crm_sync.models.contact import Contact, CRMProcessingStatus, CRMSyncStatus
+
+__all__ = ["Base", "CRMProcessingStatus", "CRMSyncStatus", "Contact", "Timestamped"]
