@@ -132,9 +132,7 @@ class HubSpotClient:
 
     # Many records: at most 100 inputs a call, in no promised order
 
-    async def batch_upsert(
-        self, object_type: str, inputs: Sequence[RecordInput], *, id_property: str
-    ) -> BatchResult:
+    async def batch_upsert(self, object_type: str, inputs: Sequence[RecordInput], *, id_property: str) -> BatchResult:
         """Update the records whose unique property is the input's id, create the others."""
         return await self._batch(object_type, "upsert", [item.body(id_property) for item in inputs])
 
@@ -243,9 +241,7 @@ def _checked(base_url: str) -> str:
     except httpx.InvalidURL as exc:
         raise Misconfigured(f"HUBSPOT_API_BASE_URL {base_url!r} is not an address: {exc}") from exc
     if url.scheme not in ("http", "https") or not url.host:
-        raise Misconfigured(
-            f"HUBSPOT_API_BASE_URL {base_url!r} is not an address such as https://api.hubapi.com"
-        )
+        raise Misconfigured(f"HUBSPOT_API_BASE_URL {base_url!r} is not an address such as https://api.hubapi.com")
     return str(url).rstrip("/")
 
 

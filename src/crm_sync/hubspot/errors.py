@@ -25,8 +25,6 @@ row that failed in the same way. `str()` adds the call and the correlation id th
 No error holds the access token.
 """
 
-# ruff: noqa: N818 (the names say what happened, as HubSpot's own do; the tree above says that they are errors)
-
 from __future__ import annotations
 
 import re

@@ -126,9 +126,7 @@ def _json_object(content: bytes) -> Json | None:
 def _not_json(headers: Mapping[str, str], content: bytes) -> str:
     kind = headers.get("content-type", "no content type").partition(";")[0].strip()
     what = f"{len(content)} bytes of {kind}" if content else "an empty body"
-    return (
-        f"the answer is not HubSpot's JSON but {what}. Check HUBSPOT_API_BASE_URL and any proxy in between."
-    )
+    return f"the answer is not HubSpot's JSON but {what}. Check HUBSPOT_API_BASE_URL and any proxy in between."
 
 
 def _policy_in(message: str | None) -> str | None:

@@ -26,9 +26,7 @@ class ApiPaths:
 
     def __post_init__(self) -> None:
         if self.version != "v3" and not _DATED.fullmatch(self.version):
-            raise Misconfigured(
-                f'HubSpot API version {self.version!r} is neither "v3" nor dated like "2026-03".'
-            )
+            raise Misconfigured(f'HubSpot API version {self.version!r} is neither "v3" nor dated like "2026-03".')
 
     @property
     def dated(self) -> bool:

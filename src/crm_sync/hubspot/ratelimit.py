@@ -1,8 +1,8 @@
 """Rate limits: how many calls may be under way so that HubSpot never has to refuse one.
 
 HubSpot counts the calls of the last 10 seconds, per access token. The limiter keeps the same count: a call
-may go when fewer than the limit went in the window before it. It starts from the configured budget and takes over
-what HubSpot's headers say; calls that another process made with the same token show there as a smaller
+may go when fewer than the limit went in the window before it. It starts from the configured budget and takes
+over what HubSpot's headers say; calls that another process made with the same token show there as a smaller
 remainder and are counted as if they were ours. One limiter serves one token: clients that share a token share
 the limiter.
 """

@@ -154,9 +154,7 @@ class Transport:
     async def _send(self, call: Call) -> httpx.Response:
         try:
             async with asyncio.timeout(self._timeouts.total_seconds):
-                return await self._http.request(
-                    call.method, call.path, params=list(call.query) or None, json=call.body
-                )
+                return await self._http.request(call.method, call.path, params=list(call.query) or None, json=call.body)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as exc:
             what = f"HubSpot cannot be reached at {self._http.base_url} ({_reason(exc)})"
             raise Unreachable(what, str(call)) from exc

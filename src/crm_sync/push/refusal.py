@@ -1,0 +1,104 @@
+"""What HubSpot's refusal of a write means for its rows (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from crm_sync.hubspot.errors import (
+    Conflict,
+    ErrorAnswer,
+    ErrorDetail,
+    HubSpotError,
+    NotFound,
+    ValidationFailed,
+    words,
+)
+from crm_sync.hubspot.objects import BatchError
+from crm_sync.push.plan import Write
+from jobloop.outcome import Fail, Retry
+
+UNKNOWN_PROPERTY = "PROPERTY_DOESNT_EXIST"
+#: A shorter delay than this is left to the queue's own policy, which waits longer anyway.
+_SHORTEST_DELAY = timedelta(minutes=1)
+_PERMANENT_CATEGORIES = frozenset({"VALIDATION_ERROR", "PROPERTY_DOESNT_EXIST", "UNSUPPORTED_OPERATION"})
+
+
+class Meaning(Enum):
+    """INVALID: no repeat helps. TAKEN: another record has the key. GONE: no such record. PASSING: later it may go."""
+
+    INVALID = "invalid"
+    TAKEN = "taken"
+    GONE = "gone"
+    PASSING = "passing"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refusal. `text` holds HubSpot's own words; `existing_id` the other record of a TAKEN, if it was named."""
+
+    meaning: Meaning
+    text: str
+    existing_id: str | None = None
+    after: timedelta | None = None
+
+    @classmethod
+    def of(cls, error: HubSpotError | BatchError) -> Refusal:
+        if isinstance(error, BatchError):
+            return cls(_meaning_in_batch(error), _advised(error.summary, error.details), error.existing_id)
+        match error:
+            case Conflict():
+                return cls(Meaning.TAKEN, error.summary, error.existing_id)
+            case NotFound():
+                return cls(Meaning.GONE, error.summary)
+            case ValidationFailed():
+                return cls(Meaning.INVALID, _advised(error.summary, error.details))
+            case _:
+                return cls(Meaning.PASSING, error.summary, after=_delay(error.retry_after_seconds))
+
+    def outcome(self) -> Fail | Retry:
+        """GONE counts as passing here: whoever knows how to find the record again does not ask for this."""
+        if self.meaning in (Meaning.INVALID, Meaning.TAKEN):
+            return Fail(self.text)
+        return Retry(self.text, self.after)
+
+
+def is_about_inputs(error: HubSpotError) -> bool:
+    """True when one input may have spoilt the call for all: a part of the batch may well go through."""
+    return isinstance(error, ValidationFailed | Conflict | NotFound)
+
+
+def without_property(error: HubSpotError, writes: Sequence[Write]) -> tuple[Sequence[Write], Refusal] | None:
+    """The writes that carry a property which the account does not have, and their refusal; None for none."""
+    if not isinstance(error, ErrorAnswer):
+        return None
+    details = tuple(detail for detail in error.details if detail.code == UNKNOWN_PROPERTY)
+    missing = {name for detail in details for name in detail.context.get("propertyName", ())}
+    carriers = [write for write in writes if missing & write.properties.keys()]
+    if not carriers:
+        return None
+    text = f"{error.status} {error.category}: {words(error.problem.message, details)}"
+    return carriers, Refusal(Meaning.INVALID, _advised(text, details))
+
+
+def _meaning_in_batch(error: BatchError) -> Meaning:
+    codes = {detail.code for detail in error.details}
+    if error.category == "CONFLICT":
+        return Meaning.TAKEN
+    if error.category == "OBJECT_NOT_FOUND":
+        return Meaning.GONE
+    if error.category in _PERMANENT_CATEGORIES or any(code and code.startswith("INVALID_") for code in codes):
+        return Meaning.INVALID
+    return Meaning.PASSING
+
+
+def _advised(text: str, details: Sequence[ErrorDetail]) -> str:
+    missing = any(detail.code == UNKNOWN_PROPERTY for detail in details)
+    return f"{text} (crm-sync push setup creates the properties that the push needs)" if missing else text
+
+
+def _delay(seconds: float | None) -> timedelta | None:
+    delay = timedelta(seconds=seconds or 0)
+    return delay if delay >= _SHORTEST_DELAY else None

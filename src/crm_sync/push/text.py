@@ -1,0 +1,38 @@
+"""Dirty text made clean, without losing a letter (pure)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+#: Marks that show nothing and that copying leaves behind: byte order mark, word joiner, soft hyphen and the
+#: direction marks. The joiners U+200C and U+200D stay: Persian and Indic words need them.
+_INVISIBLE = re.compile("[\u00ad\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+#: Control characters and the zero-width space stand where a space should.
+_SPACE = re.compile("[\x00-\x1f\x7f-\x9f\u200b\\s]+")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+def clean(text: str | None) -> str:
+    """Composed (NFC), trimmed, each run of white space one space; "" for None."""
+    visible = _INVISIBLE.sub("", text or "")
+    return unicodedata.normalize("NFC", _SPACE.sub(" ", visible)).strip()
+
+
+def normal_email(text: str | None) -> str:
+    """How two spellings of one address become equal: no white space around it, lower case, composed.
+
+    HubSpot compares addresses without regard to case and gives them back in lower case.
+    """
+    return unicodedata.normalize("NFC", clean(text).lower())
+
+
+def is_email(text: str) -> bool:
+    """A light check, `name@host.domain`: what passes here may still be refused by HubSpot."""
+    return _EMAIL.fullmatch(text) is not None
+
+
+def split_name(text: str | None) -> tuple[str, str]:
+    """First and last name: the last word is the last name, a single word the first name; "" where missing."""
+    first, _, last = clean(text).rpartition(" ")
+    return (first, last) if first else (last, "")
