@@ -1,0 +1,48 @@
+"""A status column on your own PostgreSQL table becomes a durable job queue."""
+
+from jobloop.binding import bind
+from jobloop.claim import Claim
+from jobloop.errors import (
+    InvalidOutcome,
+    JobLoopError,
+    MissingColumn,
+    NotBound,
+    QueueDeclarationError,
+    SharedColumn,
+    TableUnfit,
+)
+from jobloop.handler import batch, each
+from jobloop.loop import JobLoop, run_job_loop
+from jobloop.outcome import Complete, Fail, Outcome, Retry, Snooze
+from jobloop.queue import JobQueue
+from jobloop.report import CycleReport
+from jobloop.retry import RetryPolicy
+from jobloop.schema import queue_columns, queue_indexes
+from jobloop.status import Statuses
+
+__all__ = [
+    "Claim",
+    "Complete",
+    "CycleReport",
+    "Fail",
+    "InvalidOutcome",
+    "JobLoop",
+    "JobLoopError",
+    "JobQueue",
+    "MissingColumn",
+    "NotBound",
+    "Outcome",
+    "QueueDeclarationError",
+    "Retry",
+    "RetryPolicy",
+    "SharedColumn",
+    "Snooze",
+    "Statuses",
+    "TableUnfit",
+    "batch",
+    "bind",
+    "each",
+    "queue_columns",
+    "queue_indexes",
+    "run_job_loop",
+]

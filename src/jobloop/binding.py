@@ -1,0 +1,63 @@
+"""Which database a model lives in: the session factory, given or bound once."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from sqlalchemy import inspect
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.pool import QueuePool
+
+from jobloop.errors import NotBound
+
+log = logging.getLogger("jobloop")
+
+_KEY = "jobloop_sessions"
+#: Connections beside the handlers': one each for claims, settles and lease renewals.
+_OWN_CONNECTIONS = 3
+
+
+def bind(base: type[Any], session_factory: async_sessionmaker[AsyncSession]) -> None:
+    """Let every queue on a model of `base` (a DeclarativeBase) use `session_factory` when none is given.
+
+    It is kept with the base's metadata, so two applications in one process do not see each other's.
+    """
+    base.metadata.info[_KEY] = session_factory
+
+
+def sessions_of(model: type[Any], given: async_sessionmaker[AsyncSession] | None) -> async_sessionmaker[AsyncSession]:
+    """The factory given, else the one bound to the model's base; raises `NotBound` without either."""
+    sessions = given or inspect(model).local_table.metadata.info.get(_KEY)
+    if sessions is None:
+        raise NotBound(
+            f"no session factory for {model.__name__}: pass session_factory=…, or call "
+            "jobloop.bind(Base, session_factory) once when the application starts"
+        )
+    return sessions
+
+
+def engine_of(sessions: async_sessionmaker[AsyncSession]) -> AsyncEngine:
+    """The engine behind a session factory; raises `NotBound` unless it is bound to one AsyncEngine."""
+    engine = sessions.kw.get("bind")
+    if not isinstance(engine, AsyncEngine):
+        raise NotBound("the session factory must be bound to an AsyncEngine: async_sessionmaker(engine)")
+    return engine
+
+
+def warn_if_small(engine: AsyncEngine, queue: str, session_handlers: int) -> None:
+    """Warn when the engine's pool has fewer connections than the loop may want at once."""
+    pool = engine.pool
+    if not isinstance(pool, QueuePool) or pool._max_overflow < 0:
+        return
+    has, wants = pool.size() + pool._max_overflow, session_handlers + _OWN_CONNECTIONS
+    if has < wants:
+        log.warning(
+            "%s: may want %d connections at once (%d handlers with a session, %d of its own), the pool has %d; "
+            "raise pool_size or lower the concurrency",
+            queue,
+            wants,
+            session_handlers,
+            _OWN_CONNECTIONS,
+            has,
+        )

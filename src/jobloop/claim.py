@@ -1,0 +1,23 @@
+"""Claim: the proof that this attempt owns a row (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whoever holds this may renew and settle the row, until the token in the row is another.
+
+    key           the row's primary key: the value itself, or a tuple for a composite key
+    token         fresh with every claim statement
+    retry_count   failed attempts of the present request, before this one
+    row           the columns that the handler asked for, with the attributes of the model
+    """
+
+    key: Any
+    token: UUID
+    retry_count: int
+    row: Any = None

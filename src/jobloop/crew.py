@@ -1,0 +1,230 @@
+"""Crew: the workers of one cycle, what they hold, and how they are stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Self, cast
+
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from jobloop.claim import Claim
+from jobloop.handler import Answer, Handler
+from jobloop.interrupt import to_the_end
+from jobloop.lease import LeaseKeeper
+from jobloop.outcome import describe
+from jobloop.report import CycleReport
+from jobloop.settlement import Settlement, decide
+from jobloop.settler import Settler
+from jobloop.store import Store
+
+log = logging.getLogger("jobloop")
+
+#: How long a handler may take to obey its cancellation before it is left behind.
+_OBEY_SECONDS = 5.0
+
+
+class Crew:
+    """Long-lived workers on one queue of shares, with one settler and one lease keeper; a desk to the handlers.
+
+    Use as an async context manager. Leaving it in any way, cancellation included, settles every row that was
+    claimed: processed rows as decided, running handlers after their cancellation and rows that never started as
+    released. A handler that ignores its cancellation is left behind with an error in the log; its row is rescued
+    when the lease ends, and its late answer changes nothing.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        handler: Handler,
+        sessions: async_sessionmaker[AsyncSession],
+        report: CycleReport,
+        concurrency: int,
+    ) -> None:
+        self._store = store
+        self._handler = handler
+        self._sessions = sessions
+        self._report = report
+        self._concurrency = concurrency
+        self._shares: asyncio.Queue[list[Claim]] = asyncio.Queue()
+        self._rows_waiting = 0
+        self._running: dict[asyncio.Task[None], list[Claim]] = {}
+        self._lost: set[asyncio.Task[None]] = set()
+        self._leases = LeaseKeeper(store, self._cancel_lost)
+        self._settler = Settler(store, self._leases, report, self._is_quiet)
+        self._workers: list[asyncio.Task[None]] = []
+        self._keepers: list[asyncio.Task[None]] = []
+        self._progress = asyncio.Event()
+        self._when_stopped: Callable[[Claim], Settlement] = _released
+
+    async def __aenter__(self) -> Self:
+        name = self._store.queue.name
+        self._keepers = [
+            asyncio.create_task(self._settler.run(), name=f"{name} settler"),
+            asyncio.create_task(self._leases.run(), name=f"{name} leases"),
+        ]
+        self._workers = [asyncio.create_task(self._work(), name=f"{name} worker {n}") for n in range(self._concurrency)]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await to_the_end(self._close())
+
+    # -- what the loop does ---------------------------------------------------------------------------------------
+
+    async def claim(self, batch_size: int) -> int:
+        """Claim up to `batch_size` rows and put them to work; returns how many there were."""
+        return await to_the_end(self._claim(batch_size))
+
+    async def room(self, batch_size: int) -> None:
+        """Wait until fewer than `batch_size` claimed rows wait to be started."""
+        while self._rows_waiting >= batch_size:
+            await self._next_progress()
+
+    async def idle(self) -> None:
+        """Wait until everything claimed is processed and settled."""
+        while not self._is_quiet():
+            await self._next_progress()
+        await self._settler.settled()
+
+    def is_idle(self) -> bool:
+        """True when nothing claimed is left, not even a lease."""
+        return not self._leases
+
+    async def wind_down(self, grace_seconds: float, then: Callable[[Claim], Settlement] | None = None) -> None:
+        """Start nothing more and give what runs `grace_seconds` to end.
+
+        What still runs after that is cancelled when the crew is left, and settled as `then` says (default: released).
+        """
+        self._release_waiting()
+        try:
+            async with asyncio.timeout(grace_seconds):
+                await self.idle()
+        except TimeoutError:
+            self._when_stopped = then or _released
+
+    # -- the desk of the handlers ---------------------------------------------------------------------------------
+
+    def settle(self, claim: Claim, answer: Answer) -> None:
+        try:
+            settlement = decide(answer, claim.retry_count, self._store.queue.retry)
+        except Exception as exc:  # an invalid outcome, or a rule of the policy that raised
+            settlement = Settlement.failed(describe(exc))
+        self._settler.put(claim, settlement)
+
+    async def settle_in(self, session: AsyncSession, claim: Claim, answer: Answer) -> None:
+        settlement = decide(answer, claim.retry_count, self._store.queue.retry)
+        is_ours, role = await self._store.settle_in(session, claim, settlement)
+        if is_ours:
+            await session.commit()
+            self._leases.drop([claim])
+            self._report.count(settlement, role)
+        else:
+            await session.rollback()
+            self._report.lost += self._leases.drop([claim])
+            log.warning("%s: claim on %s was lost, its writes are rolled back", self._store.queue.name, claim.key)
+
+    def open_session(self) -> AbstractAsyncContextManager[AsyncSession]:
+        return self._sessions()
+
+    # -- workers --------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        """Process shares until cancelled. A share that is cut off is settled as the crew's stop says."""
+        me = cast("asyncio.Task[None]", asyncio.current_task())
+        while True:
+            share = await self._shares.get()
+            self._rows_waiting -= len(share)
+            self._running[me] = share
+            try:
+                if ours := [claim for claim in share if self._leases.holds(claim)]:
+                    await self._handler.run(ours, self)
+            except asyncio.CancelledError as exc:
+                if me in self._lost:
+                    self._lost.discard(me)
+                    me.uncancel()
+                elif me.cancelling():
+                    self._stopped(share)
+                    raise
+                else:  # not ours: something that the handler awaited was cancelled
+                    for claim in share:
+                        self.settle(claim, exc)
+            except BaseException:
+                self._stopped(share)
+                raise
+            finally:
+                del self._running[me]
+                self._moved_on()
+
+    def _stopped(self, share: list[Claim]) -> None:
+        for claim in share:
+            self._settler.put(claim, self._when_stopped(claim))
+
+    def _cancel_lost(self, claim: Claim) -> None:
+        """Another worker has this row: stop our handler, unless it also works for rows that are still ours."""
+        log.warning("%s: lease on %s was lost", self._store.queue.name, claim.key)
+        self._report.lost += 1
+        for task, share in self._running.items():
+            if claim in share and not any(self._leases.holds(other) for other in share):
+                self._lost.add(task)
+                task.cancel()
+
+    # -- bookkeeping ----------------------------------------------------------------------------------------------
+
+    async def _claim(self, batch_size: int) -> int:
+        claims = await self._store.claim(batch_size)
+        self._report.claimed += len(claims)
+        self._report.batches += bool(claims)
+        self._leases.hold(claims)
+        for share in self._handler.shares(claims):
+            self._rows_waiting += len(share)
+            self._shares.put_nowait(share)
+        return len(claims)
+
+    def _is_quiet(self) -> bool:
+        return not self._running and self._shares.empty()
+
+    def _moved_on(self) -> None:
+        self._progress.set()
+        if self._is_quiet():
+            self._settler.hurry()
+
+    async def _next_progress(self) -> None:
+        self._progress.clear()
+        await self._progress.wait()
+
+    def _release_waiting(self) -> None:
+        while not self._shares.empty():
+            share = self._shares.get_nowait()
+            self._rows_waiting -= len(share)
+            for claim in share:
+                self._settler.put(claim, Settlement.released())
+        self._moved_on()
+
+    async def _close(self) -> None:
+        """Stop the workers, then write what they left, then stop the keepers."""
+        self._release_waiting()
+        await _cancel(self._workers, _OBEY_SECONDS)
+        self._settler.close_within(_OBEY_SECONDS)
+        await self._settler.flush()
+        await _cancel(self._keepers, _OBEY_SECONDS)
+
+
+def _released(_: Claim) -> Settlement:
+    return Settlement.released()
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]], within_seconds: float) -> None:
+    """Cancel `tasks` and wait for their end; whoever does not obey in time is left behind, and said."""
+    tasks = [task for task in tasks if not task.done()]
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    _, disobedient = await asyncio.wait(tasks, timeout=within_seconds)
+    for task in disobedient:
+        log.error("%s ignored its cancellation for %g s and is left behind", task.get_name(), within_seconds)

@@ -1,0 +1,147 @@
+"""The three forms of a handler, told apart by their wrapper.
+
+    fn(row_id, session)   one row with its own session: the handler's writes and the settle commit together
+    each(fn)              fn(row): one row, no session, no connection held while it runs
+    batch(fn)             fn(rows): many rows in one call, answered with {primary key: outcome}
+
+A form turns an answer or an exception into outcomes and hands them to the desk; it decides nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from jobloop.claim import Claim
+from jobloop.errors import InvalidOutcome
+from jobloop.interrupt import to_the_end
+from jobloop.outcome import Outcome, Retry
+
+log = logging.getLogger("jobloop")
+
+Answer = Outcome | BaseException | None
+EachFunction = Callable[[Any], Awaitable[Outcome | None]]
+BatchFunction = Callable[[list[Any]], Awaitable[Mapping[Any, Outcome | None]]]
+SessionFunction = Callable[[Any, AsyncSession], Awaitable[Outcome | None]]
+
+
+class Desk(Protocol):
+    """Where a form hands in its answers."""
+
+    def settle(self, claim: Claim, answer: Answer) -> None:
+        """Write this answer soon, together with others."""
+
+    async def settle_in(self, session: AsyncSession, claim: Claim, answer: Answer) -> None:
+        """Write this answer in `session` and commit; roll back if the claim was lost."""
+
+    def open_session(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """A session of the handler's own."""
+
+
+class Handler(Protocol):
+    """What the workers run: shares of claimed rows, one call a share."""
+
+    @property
+    def default_concurrency(self) -> int:
+        """Calls at once when the loop is not told."""
+
+    def shares(self, claims: list[Claim]) -> Iterable[list[Claim]]:
+        """How the rows of one claim are dealt out to calls."""
+
+    async def run(self, share: list[Claim], desk: Desk) -> None:
+        """Process one share. Every claim of it is handed to the desk, unless this is cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """`fn(row)` for each row; up to `concurrency` calls at once."""
+
+    fn: EachFunction
+    default_concurrency: int = 10
+
+    def shares(self, claims: list[Claim]) -> Iterator[list[Claim]]:
+        return ([claim] for claim in claims)
+
+    async def run(self, share: list[Claim], desk: Desk) -> None:
+        (claim,) = share
+        answer: Answer
+        try:
+            answer = await self.fn(claim.row)
+        except Exception as exc:
+            log.debug("handler failed on %s", claim.key, exc_info=exc)
+            answer = exc
+        desk.settle(claim, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`fn(rows)` for all rows of a claim; a row that is missing from its answer failed."""
+
+    fn: BatchFunction
+    default_concurrency: int = 1
+
+    def shares(self, claims: list[Claim]) -> Iterable[list[Claim]]:
+        return [claims] if claims else []
+
+    async def run(self, share: list[Claim], desk: Desk) -> None:
+        try:
+            answers = await self.fn([claim.row for claim in share])
+            if not isinstance(answers, Mapping):
+                raise InvalidOutcome(
+                    f"a batch handler answered {type(answers).__name__}; it must return {{primary key: outcome}}"
+                )
+        except Exception as exc:
+            log.debug("batch handler failed on %d rows", len(share), exc_info=exc)
+            for claim in share:
+                desk.settle(claim, exc)
+            return
+        missing = Retry("the batch handler gave no outcome for this row")
+        for claim in share:
+            desk.settle(claim, answers.get(claim.key, missing))
+
+
+@dataclass(frozen=True, slots=True)
+class InSession:
+    """`fn(row_id, session)` for each row.
+
+    An outcome that is returned commits the handler's writes with it; an exception rolls them back. A handler that
+    sets the status itself and commits keeps its word.
+    """
+
+    fn: SessionFunction
+    default_concurrency: int = 1
+
+    def shares(self, claims: list[Claim]) -> Iterator[list[Claim]]:
+        return ([claim] for claim in claims)
+
+    async def run(self, share: list[Claim], desk: Desk) -> None:
+        (claim,) = share
+        try:
+            async with desk.open_session() as session:
+                answer = await self.fn(claim.key, session)
+                await to_the_end(desk.settle_in(session, claim, answer))
+        except Exception as exc:
+            log.debug("handler failed on %s", claim.key, exc_info=exc)
+            desk.settle(claim, exc)
+
+
+def each(fn: EachFunction) -> Each:
+    """Wrap `fn(row) -> Outcome | None`: one row a call, no session, no connection held."""
+    return Each(fn)
+
+
+def batch(fn: BatchFunction) -> Batch:
+    """Wrap `fn(rows) -> {primary key: Outcome}`: all rows of a claim in one call."""
+    return Batch(fn)
+
+
+def handler_of(processing_function: Each | Batch | InSession | SessionFunction) -> Each | Batch | InSession:
+    """The form of a processing function; a bare function has the form `fn(row_id, session)`."""
+    if isinstance(processing_function, Each | Batch | InSession):
+        return processing_function
+    return InSession(processing_function)

@@ -1,0 +1,63 @@
+"""LeaseKeeper: renews the leases of everything a worker holds, and tells when a claim is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
+
+from jobloop.claim import Claim
+from jobloop.store import Store
+
+log = logging.getLogger("jobloop")
+
+
+class LeaseKeeper:
+    """One statement renews all held leases, every third of a lease.
+
+    `on_lost` is called once for a claim that is no longer ours: its lease had expired and another worker took the
+    row, or the row was deleted. A renewal that fails is tried again at the next turn: until somebody rescues the
+    row, the token in it is still ours and a settle still counts.
+    """
+
+    def __init__(self, store: Store, on_lost: Callable[[Claim], None]) -> None:
+        self._store = store
+        self._on_lost = on_lost
+        self._held: dict[tuple[Any, UUID], Claim] = {}
+        self._every_seconds = store.queue.lease.total_seconds() / 3
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def hold(self, claims: Iterable[Claim]) -> None:
+        for claim in claims:
+            self._held[claim.key, claim.token] = claim
+
+    def holds(self, claim: Claim) -> bool:
+        """True until the claim is dropped or found lost."""
+        return (claim.key, claim.token) in self._held
+
+    def drop(self, claims: Iterable[Claim]) -> int:
+        """Stop renewing `claims`; returns how many of them were still held."""
+        return sum(self._held.pop((claim.key, claim.token), None) is not None for claim in claims)
+
+    async def run(self) -> None:
+        """Renew for ever; cancel to stop."""
+        while True:
+            await asyncio.sleep(self._every_seconds)
+            try:
+                await self.renew()
+            except Exception as exc:
+                log.warning("%s: leases not renewed, trying again: %s", self._store.queue.name, exc)
+
+    async def renew(self) -> None:
+        """Renew once; report what is lost."""
+        claims = list(self._held.values())
+        if not claims:
+            return
+        still_ours = await self._store.renew(claims)
+        for claim in claims:
+            if claim.key not in still_ours and self._held.pop((claim.key, claim.token), None) is not None:
+                self._on_lost(claim)

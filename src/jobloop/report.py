@@ -1,0 +1,113 @@
+"""CycleReport: what one cycle, drain or run did, in numbers."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobloop.settlement import Settlement
+from jobloop.status import Role
+
+#: Distinct error texts kept in a report; the rest are counted under one heading.
+_MOST_ERRORS = 50
+
+
+@dataclass(slots=True)
+class CycleReport:
+    """Counts of rows, except where the name says otherwise. Every claimed row is in exactly one of the outcomes.
+
+    claimed      rows taken by this cycle
+    completed, retried, failed, snoozed   as settled
+    released     claimed but not processed, back in the queue uncounted (the cycle was stopped)
+    superseded   processed, but a user had re-queued or cancelled the row meanwhile: the user's word stands
+    lost         processed, but the claim was gone: lease expired and taken over, or the row deleted
+    rescued      rows of other, lost workers that went back to the queue, or to Error as poison
+    """
+
+    queue: str
+    claimed: int = 0
+    completed: int = 0
+    retried: int = 0
+    failed: int = 0
+    snoozed: int = 0
+    released: int = 0
+    superseded: int = 0
+    lost: int = 0
+    rescued: int = 0
+    poison: int = 0
+    batches: int = 0
+    duration_seconds: float = 0.0
+    hit_deadline: bool = False
+    errors: Counter[str] = field(default_factory=Counter)
+    _started: float = field(default_factory=time.monotonic, repr=False)
+
+    @property
+    def processed(self) -> int:
+        """Rows whose handler answered or failed."""
+        return self.completed + self.retried + self.failed + self.snoozed + self.superseded + self.lost
+
+    @property
+    def seconds_per_row(self) -> float:
+        """Wall seconds of the cycle per processed row; 0 when there was none."""
+        return self.duration_seconds / self.processed if self.processed else 0.0
+
+    @property
+    def success_rate(self) -> float:
+        """Share of processed rows that completed, 0 to 1; 0 when there was none."""
+        return self.completed / self.processed if self.processed else 0.0
+
+    @property
+    def retry_rate(self) -> float:
+        """Share of processed rows that will be tried again, 0 to 1; 0 when there was none."""
+        return self.retried / self.processed if self.processed else 0.0
+
+    def count(self, settlement: Settlement, role: Role | None) -> None:
+        """Count one settled row, whose status means `role` now.
+
+        A handler may have set the status itself, or a user: what the row says counts.
+        """
+        if role is Role.COMPLETE:
+            self.completed += 1
+        elif role is Role.ERROR:
+            self.failed += 1
+        elif role is not settlement.to:
+            self.superseded += 1
+        elif settlement.counted:
+            self.retried += 1
+        elif settlement.is_release:
+            self.released += 1
+        elif settlement.to is Role.QUEUED:
+            self.snoozed += 1
+        if settlement.error is not None:
+            known = settlement.error in self.errors or len(self.errors) < _MOST_ERRORS
+            self.errors[settlement.error if known else "(other errors)"] += 1
+
+    def finish(self) -> CycleReport:
+        """Stop the clock; returns itself."""
+        self.duration_seconds = time.monotonic() - self._started
+        return self
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts and rates, for a structured log or JSON."""
+        names = (
+            "claimed",
+            "completed",
+            "retried",
+            "failed",
+            "snoozed",
+            "released",
+            "superseded",
+            "lost",
+            "rescued",
+        )
+        return {
+            "queue": self.queue,
+            **{name: getattr(self, name) for name in names},
+            "poison": self.poison,
+            "duration_seconds": round(self.duration_seconds, 4),
+            "seconds_per_row": round(self.seconds_per_row, 6),
+            "success_rate": round(self.success_rate, 4),
+            "retry_rate": round(self.retry_rate, 4),
+        }

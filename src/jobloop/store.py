@@ -1,0 +1,186 @@
+"""Store: runs the statements of one queue, each in one short transaction of its own.
+
+READ COMMITTED whatever the engine's default, because SKIP LOCKED under REPEATABLE READ fails after any concurrent
+claim. A statement that a user's transaction made fail (deadlock, serialization, lock timeout) is run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+
+from jobloop import statements
+from jobloop.claim import Claim
+from jobloop.errors import TableUnfit
+from jobloop.queue import JobQueue
+from jobloop.settlement import Settlement
+from jobloop.status import Role
+
+log = logging.getLogger("jobloop")
+
+_DEADLOCK, _SERIALIZATION, _LOCK_NOT_AVAILABLE = "40P01", "40001", "55P03"
+_TRANSIENT = frozenset({_DEADLOCK, _SERIALIZATION, _LOCK_NOT_AVAILABLE})
+_UNDEFINED_COLUMN, _UNDEFINED_TABLE = "42703", "42P01"
+_MOST_TRIES = 8
+
+
+class Store:
+    """The database side of one queue. Holds no connection between calls."""
+
+    def __init__(self, queue: JobQueue, engine: AsyncEngine, *, retry_share: float = 0.25) -> None:
+        self.queue = queue
+        self.engine = engine
+        self.retry_share = retry_share
+        self._claim = statements.claim(queue)
+        self._renew = statements.renew(queue)
+        self._rescue = statements.rescue(queue)
+        self._settles: dict[tuple[str, ...], sa.UpdateBase] = {}
+        self._isolation: str | None = None
+
+    async def claim(self, batch_size: int) -> list[Claim]:
+        """Claim up to `batch_size` due rows, in the queue's order."""
+        token = uuid4()
+        rows = await self._run(
+            self._claim,
+            {
+                "batch_size": batch_size,
+                "retry_share": share_of(batch_size, self.retry_share),
+                "token": token,
+                "lease_seconds": self.queue.lease.total_seconds(),
+            },
+        )
+        key_of = self.queue.key_of
+        return [Claim(key_of(row[2:]), token, row[1], row) for row in sorted(rows, key=lambda row: row[0])]
+
+    async def settle(self, settlements: Iterable[tuple[Claim, Settlement]]) -> dict[Any, Role | None]:
+        """Write the outcomes; one statement for each set of value columns among them.
+
+        Returns {key: role of its status now} of the rows whose claim still held; the role is another than the
+        settlement's, or None, where a user's word stands.
+        """
+        settled: dict[Any, Role | None] = {}
+        for names, group in self._by_columns(settlements).items():
+            rows = await self._run(self._settle(names), self._settle_binds(names, group))
+            settled.update(self._settled(rows))
+        return settled
+
+    async def settle_in(self, session: AsyncSession, claim: Claim, settlement: Settlement) -> tuple[bool, Role | None]:
+        """Write one outcome in the handler's own transaction, without committing it.
+
+        Returns (whether the claim held, role of the status now). If it did not hold, the caller must roll back.
+        """
+        names = tuple(sorted(settlement.values))
+        result = await session.execute(
+            self._settle(names), self._settle_binds(names, [(claim, settlement)]), execution_options=_NO_SYNC
+        )
+        settled = self._settled(result.all())
+        return claim.key in settled, settled.get(claim.key)
+
+    async def renew(self, claims: Sequence[Claim]) -> set[Any]:
+        """Renew the leases of `claims`; returns the keys that are still theirs."""
+        binds = {**self._claim_binds(claims), "lease_seconds": self.queue.lease.total_seconds()}
+        return {self.queue.key_of(row) for row in await self._run(self._renew, binds)}
+
+    async def rescue(self, batch_size: int = 1000) -> tuple[int, int]:
+        """Take back rows of lost workers; returns (rows put back into the queue, rows given up as poison)."""
+        rows = await self._run(self._rescue, {"batch_size": batch_size, "max_rescues": self.queue.max_rescues})
+        poison = sum(1 for row in rows if row.is_poison)
+        return len(rows) - poison, poison
+
+    # -- one statement, one transaction ---------------------------------------------------------------------------
+
+    async def _run(self, statement: sa.Executable, binds: Mapping[str, Any]) -> Sequence[Any]:
+        for attempt in range(1, _MOST_TRIES + 1):
+            try:
+                return await self._run_once(statement, binds)
+            except ProgrammingError as exc:
+                raise self._unfit(exc) from exc
+            except DBAPIError as exc:
+                if sqlstate(exc) not in _TRANSIENT or attempt == _MOST_TRIES:
+                    raise
+                log.info("%s: %s, trying the statement again", self.queue.name, sqlstate(exc))
+                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
+        raise AssertionError("unreachable")
+
+    async def _run_once(self, statement: sa.Executable, binds: Mapping[str, Any]) -> Sequence[Any]:
+        async with self.engine.connect() as connection:
+            await connection.execution_options(isolation_level=await self._isolation_level(connection))
+            result = await connection.execute(statement, dict(binds), execution_options=_NO_SYNC)
+            rows = result.all()
+            await connection.commit()
+            return rows
+
+    async def _isolation_level(self, connection: AsyncConnection) -> str:
+        """AUTOCOMMIT saves two round trips, but takes the server's own level: only where that is the right one."""
+        if self._isolation is None:
+            default = await connection.scalar(sa.text("SHOW default_transaction_isolation"))
+            await connection.rollback()
+            self._isolation = "AUTOCOMMIT" if default == "read committed" else "READ COMMITTED"
+        return self._isolation
+
+    def _unfit(self, exc: ProgrammingError) -> Exception:
+        if sqlstate(exc) not in (_UNDEFINED_COLUMN, _UNDEFINED_TABLE):
+            return exc
+        words = str(exc.orig).rpartition(": ")[2] or str(exc.orig)
+        return TableUnfit(self.queue.table.fullname, (f"{words}. Run the migrations.",))
+
+    # -- the arrays that the statements take --------------------------------------------------------------------
+
+    def _by_columns(
+        self, settlements: Iterable[tuple[Claim, Settlement]]
+    ) -> dict[tuple[str, ...], list[tuple[Claim, Settlement]]]:
+        groups: dict[tuple[str, ...], list[tuple[Claim, Settlement]]] = defaultdict(list)
+        for claim, settlement in settlements:
+            groups[tuple(sorted(settlement.values))].append((claim, settlement))
+        return groups
+
+    def _settle(self, names: tuple[str, ...]) -> sa.UpdateBase:
+        statement = self._settles.get(names)
+        if statement is None:
+            statement = self._settles[names] = statements.settle(self.queue, names)
+        return statement
+
+    def _settle_binds(self, names: tuple[str, ...], group: Sequence[tuple[Claim, Settlement]]) -> dict[str, list[Any]]:
+        binds = self._claim_binds([claim for claim, _ in group])
+        said = [settlement for _, settlement in group]
+        binds["outcome"] = [each.to.value for each in said]
+        binds["error"] = [each.error for each in said]
+        binds["counted"] = [each.counted for each in said]
+        binds["delay_seconds"] = [each.delay_seconds for each in said]
+        binds["until"] = [each.until for each in said]
+        for i, name in enumerate(names):
+            binds[f"value_{i}"] = [each.values[name] for each in said]
+        return binds
+
+    def _claim_binds(self, claims: Collection[Claim]) -> dict[str, list[Any]]:
+        keys = [self.queue.key_values(claim.key) for claim in claims]
+        binds: dict[str, list[Any]] = {f"key_{i}": list(column) for i, column in enumerate(zip(*keys, strict=True))}
+        binds["token"] = [claim.token for claim in claims]
+        return binds
+
+    def _settled(self, rows: Iterable[Any]) -> dict[Any, Role | None]:
+        return {self.queue.key_of(row): Role(row.role) if row.role else None for row in rows}
+
+
+#: Rows are plain tuples here: no ORM state to bring up to date.
+_NO_SYNC: Mapping[str, Any] = {"synchronize_session": False}
+
+
+def share_of(batch_size: int, share: float) -> int:
+    """How many due retries go before fresh rows: a `share` of the batch; of small batches, that often at least one."""
+    whole, rest = divmod(batch_size * share, 1)
+    return int(whole) if whole >= 1 else int(random.random() < rest)
+
+
+def sqlstate(exc: DBAPIError) -> str | None:
+    """PostgreSQL's five-character code behind a SQLAlchemy error, if there is one."""
+    return getattr(exc.orig, "sqlstate", None) or getattr(exc.orig, "pgcode", None)
