@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 class Bucket(Enum):
-    """The limits that calls are counted under. HubSpot counts a search apart from everything else."""
+    """The limits that calls are counted under. A search has one of its own beside that for every call."""
 
     BURST = "burst"
     SEARCH = "search"
