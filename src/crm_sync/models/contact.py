@@ -8,6 +8,7 @@ from sqlalchemy import DateTime, Enum, Index, Integer, Text, Uuid, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_sync.models.base import Base, Timestamped
+from jobloop import queue_indexes
 
 
 class CRMSyncStatus(StrEnum):
@@ -60,17 +61,11 @@ class Contact(Timestamped, Base):
 
     __table_args__ = (
         Index("ix_contacts_email", "email"),
-        Index(
-            "ix_contacts_hubspot_due",
-            text("coalesce(next_retry_at, '-infinity'::timestamptz)"),
-            "updated_at",
-            "id",
-            postgresql_where=text("hubspot_processing_status = 'Queued'"),
-        ),
-        Index(
-            "ix_contacts_hubspot_processing",
-            "id",
-            postgresql_where=text("hubspot_processing_status = 'Processing'"),
+        *queue_indexes(
+            "contacts",
+            status="hubspot_processing_status",
+            next_retry_at="next_retry_at",
+            order=("updated_at",),
         ),
         # Room on each page for the new version of a row: a job is three updates of the same row.
         {"postgresql_with": {"fillfactor": "85"}},
