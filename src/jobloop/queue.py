@@ -9,15 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapper
 
 from jobloop.errors import MissingColumn, QueueDeclarationError, SharedColumn
 from jobloop.retry import RetryPolicy
 from jobloop.schema import BOOKKEEPING, prefix_of
 from jobloop.status import Role, Statuses
-
-_DIALECT = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +104,15 @@ class JobQueue:
         """
         target = self.columns.status if column is None else column
         value = self.statuses[role]
-        if isinstance(value, enum.Enum) and not isinstance(target.type, sa.Enum):
-            value = value.value
-        elif isinstance(target.type, sa.Enum) and target.type.enum_class is not None and column is not None:
-            value = _member_named(value, target)  # another enum class with the same labels
-        try:
-            processor = target.type.dialect_impl(_DIALECT).literal_processor(_DIALECT)
-            text = processor(value) if processor is not None else f"'{value}'"
-        except (LookupError, TypeError, AttributeError) as exc:
-            raise QueueDeclarationError(
-                f"{value!r} is not a value of column {target.name!r} ({target.type!r})"
-            ) from exc
-        return sa.literal_column(text, target.type)
+        if isinstance(target.type, sa.Enum):
+            label = _label(value, target.type)
+            if label not in target.type.enums:
+                known = ", ".join(target.type.enums)
+                raise QueueDeclarationError(f"{value!r} is not a value of column {target.name!r} (one of {known})")
+        else:
+            label = str(value.value if isinstance(value, enum.Enum) else value)
+        quoted = label.replace("'", "''")
+        return sa.literal_column(f"'{quoted}'", target.type)
 
     def key_of(self, row: Any) -> Any:
         """The primary key in `row`, a sequence that begins with its columns: the value, or a tuple if composite."""
@@ -197,13 +191,8 @@ class JobQueue:
         declared[self.columns.status.name] = mine
 
 
-def _member_named(value: Any, column: sa.Column[Any]) -> Any:
-    """The member of the column's own enum that has the label of `value`."""
-    enum_class: Any = column.type.enum_class  # type: ignore[attr-defined]
-    if isinstance(value, enum_class):
-        return value
-    label = value.value if isinstance(value, enum.Enum) else value
-    for member in enum_class:
-        if member.value == label:
-            return member
-    raise LookupError(label)
+def _label(value: Any, type_: sa.Enum) -> str:
+    """The label under which an enum column stores `value`: a member of its own enum, of another one, or a label."""
+    if type_.enum_class is not None and isinstance(value, type_.enum_class):
+        return dict(zip(type_.enum_class, type_.enums, strict=False))[value]
+    return str(value.value if isinstance(value, enum.Enum) else value)

@@ -64,21 +64,18 @@ class CycleReport:
         return self.retried / self.processed if self.processed else 0.0
 
     def count(self, settlement: Settlement, role: Role | None) -> None:
-        """Count one settled row, whose status means `role` now.
-
-        A handler may have set the status itself, or a user: what the row says counts.
-        """
-        if role is Role.COMPLETE:
+        """Count one settled row; `role` is what `Store.settle` returned for it."""
+        if role is None:
+            self.superseded += 1
+        elif role is Role.COMPLETE:
             self.completed += 1
         elif role is Role.ERROR:
             self.failed += 1
-        elif role is not settlement.to:
-            self.superseded += 1
         elif settlement.counted:
             self.retried += 1
         elif settlement.is_release:
             self.released += 1
-        elif settlement.to is Role.QUEUED:
+        else:
             self.snoozed += 1
         if settlement.error is not None:
             known = settlement.error in self.errors or len(self.errors) < _MOST_ERRORS

@@ -95,7 +95,8 @@ def settle(queue: JobQueue, values: Sequence[str] = ()) -> sa.UpdateBase:
     Takes one array bind per column of `settle_rows`; `values` are the attributes that the rows' outcomes write.
     A row whose status is no longer PROCESSING keeps it (a user re-queued or cancelled it meanwhile), gives up its
     claim, and so runs again only after this attempt ended. Returns (*key, role): a row that is not returned was
-    lost; `role` is what its status means now ("queued", …), or null when it is none of the four.
+    lost; `role` is the outcome that was written, or the end ("complete", "error") that the handler itself or a user
+    wrote meanwhile; null where the row was re-queued or cancelled meanwhile.
     """
     c = queue.columns
     said = _said(
@@ -111,7 +112,8 @@ def settle(queue: JobQueue, values: Sequence[str] = ()) -> sa.UpdateBase:
         sa.select(
             *(column.label(f"key_{i}") for i, column in enumerate(c.key)),
             *(column for name, column in said.c.items() if not name.startswith(("key_", "token"))),
-            (c.status == queue.literal(Role.PROCESSING)).label("applied"),
+            # A user who cancels may set NULL: an unknown status is not PROCESSING.
+            sa.func.coalesce(c.status == queue.literal(Role.PROCESSING), sa.false()).label("applied"),
         )
         .join(queue.table, sa.and_(_same_key(c.key, said), c.claim_token == said.c.token))
         .order_by(*c.key)
@@ -148,7 +150,13 @@ def settle(queue: JobQueue, values: Sequence[str] = ()) -> sa.UpdateBase:
     return (
         _update(queue, changes)
         .where(sa.and_(*(column == held.c[f"key_{i}"] for i, column in enumerate(c.key))))
-        .returning(*c.key, _role_of(queue).label("role"))
+        .returning(
+            *c.key,
+            sa.case(
+                (held.c.applied, held.c.outcome),
+                *((c.status == queue.literal(role), role.value) for role in (Role.COMPLETE, Role.ERROR)),
+            ).label("role"),
+        )
     )
 
 
@@ -245,7 +253,9 @@ def counts(queue: JobQueue) -> sa.Select[Any]:
     first timestamp that the queue orders by (nothing records when a user queued a row); null without either.
     """
     c = queue.columns
-    role = _role_of(queue)
+    role = sa.case(
+        *((c.status == queue.literal(role), sa.literal_column(f"'{role.value}'", sa.String())) for role in Role)
+    )
     is_waiting = c.next_retry_at > _NOW
     due_since = sa.func.coalesce(c.next_retry_at, *_timestamps(queue.order_by)[:1], type_=c.next_retry_at.type)
     return (
@@ -312,16 +322,6 @@ def _operate(queue: JobQueue, which: sa.ColumnElement[bool], changes: dict[sa.Co
         .cte("chosen")
     )
     return _update(queue, changes).where(_same_key(c.key, chosen)).returning(*c.key)
-
-
-def _role_of(queue: JobQueue) -> sa.ColumnElement[Any]:
-    """The role of the row's status as text; null for any other status."""
-    return sa.case(
-        *(
-            (queue.columns.status == queue.literal(role), sa.literal_column(f"'{role.value}'", sa.String()))
-            for role in Role
-        )
-    )
 
 
 def _timestamps(order_by: Sequence[Any]) -> list[sa.ColumnElement[Any]]:

@@ -64,8 +64,8 @@ class Store:
     async def settle(self, settlements: Iterable[tuple[Claim, Settlement]]) -> dict[Any, Role | None]:
         """Write the outcomes; one statement for each set of value columns among them.
 
-        Returns {key: role of its status now} of the rows whose claim still held; the role is another than the
-        settlement's, or None, where a user's word stands.
+        Returns {key: role} of the rows whose claim still held: the settlement's role; or the end that the handler
+        itself wrote; or None, where a user re-queued or cancelled the row meanwhile and that stands.
         """
         settled: dict[Any, Role | None] = {}
         for names, group in self._by_columns(settlements).items():
@@ -76,7 +76,7 @@ class Store:
     async def settle_in(self, session: AsyncSession, claim: Claim, settlement: Settlement) -> tuple[bool, Role | None]:
         """Write one outcome in the handler's own transaction, without committing it.
 
-        Returns (whether the claim held, role of the status now). If it did not hold, the caller must roll back.
+        Returns (whether the claim held, role as in `settle`). If it did not hold, the caller must roll back.
         """
         names = tuple(sorted(settlement.values))
         result = await session.execute(

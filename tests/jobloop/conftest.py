@@ -1,19 +1,10 @@
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-
-from jobloop import JobQueue
-from tests.jobloop.tickets import Base, Desk, make_queue
+from tests.jobloop.tickets import Base, Desk
 
 
 @pytest.fixture
-async def desk(engine: AsyncEngine) -> AsyncIterator[Desk]:
+async def desk(engine: AsyncEngine) -> Desk:
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
-    yield Desk(engine)
-
-
-@pytest.fixture
-def crm_queue() -> JobQueue:
-    return make_queue()
+    return Desk(engine)
