@@ -1,0 +1,38 @@
+"""`python -m hubspot_emulator --port 8025`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from .behaviour import Behaviour
+from .quota import TIERS
+from .server import serve
+from .tokens import DEFAULT_TOKEN
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="hubspot_emulator", description="A HubSpot on localhost.")
+    parser.add_argument("--port", type=int, default=8025)
+    parser.add_argument("--seed", type=int, default=0, help="seed of all chance: result order, fault probability")
+    parser.add_argument("--tier", choices=sorted(TIERS), default="free", help="whose rate limits apply")
+    parser.add_argument(
+        "--search-lag", type=float, default=2.0, metavar="SECONDS", help="age at which a write is found"
+    )
+    options = parser.parse_args(arguments)
+    sys.stderr.write(f"HubSpot emulator on http://127.0.0.1:{options.port}, token {DEFAULT_TOKEN}\n")
+    try:
+        serve(
+            options.port,
+            tier=options.tier,
+            seed=options.seed,
+            behaviour=Behaviour(search_lag_seconds=options.search_lag),
+        )
+    except OSError as error:
+        sys.stderr.write(f"port {options.port}: {error.strerror}; choose another with --port\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

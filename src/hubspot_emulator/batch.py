@@ -1,0 +1,278 @@
+"""Batch writes: all or nothing, unless every input carries a trace id.
+
+A batch is one journey: shape → duplicates → prepare each input → conflicts → write → answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .clock import iso
+from .portal import Portal
+from .problems import BadRequest, Conflict, InvalidProperties, NotFound, Problem
+from .record import Record, shown
+from .table import Table
+
+__all__ = ["MAX_INPUTS", "MAX_INPUTS_WITH_HISTORY", "Batch", "Reply", "inputs_of"]
+
+MAX_INPUTS = 100
+MAX_INPUTS_WITH_HISTORY = 50
+
+Reply = tuple[int, dict[str, Any]]
+"""HTTP status and body."""
+
+
+@dataclass(slots=True)
+class _Prepared:
+    trace_id: str | None
+    cleaned: dict[str, str]
+    record: Record | None
+    associations: object = None
+
+
+def inputs_of(body: Mapping[str, Any], limit: int = MAX_INPUTS) -> list[Mapping[str, Any]]:
+    """The `inputs` of a batch request. Raises BadRequest when missing, empty, or more than `limit`."""
+    inputs = body.get("inputs")
+    if inputs is None:
+        raise BadRequest("Some required fields were not set: [inputs]")
+    if not isinstance(inputs, list) or not all(isinstance(one, Mapping) for one in inputs):
+        raise BadRequest("Invalid input JSON: inputs must be a list of objects")
+    if not inputs:
+        raise BadRequest("inputs must not be empty")
+    if len(inputs) > limit:
+        raise BadRequest(f"The request has {len(inputs)} inputs, the limit is {limit}")
+    return inputs
+
+
+class Batch:
+    """Batch operations over one table. Each method takes a parsed body and returns status and body."""
+
+    def __init__(self, portal: Portal, table: Table) -> None:
+        self._portal = portal
+        self._table = table
+        self._started_ms = portal.clock.now_ms()
+
+    # writes
+
+    def create(self, body: Mapping[str, Any]) -> Reply:
+        """201, or 207. Raises BadRequest, InvalidProperties, Conflict: nothing was written then."""
+        inputs = inputs_of(body)
+
+        def prepare(one: Mapping[str, Any]) -> _Prepared:
+            cleaned = self._portal.prepared(self._table, one.get("properties"))
+            return _Prepared(_trace_id(one), cleaned, None, one.get("associations"))
+
+        return self._write(inputs, prepare, created=201)
+
+    def update(self, body: Mapping[str, Any]) -> Reply:
+        """200, or 207 with the ids that do not exist. Record ids only: merged ids do not resolve here [D]."""
+        inputs = inputs_of(body)
+        self._refuse_duplicates(_id(one) for one in inputs)
+
+        def prepare(one: Mapping[str, Any]) -> _Prepared:
+            record = self._portal.find(self._table, _id(one), id_property=_id_property(one), merged=False)
+            if record is None:
+                raise self._missing([_id(one)])
+            return _Prepared(_trace_id(one), self._portal.cleaned(self._table, one.get("properties")), record)
+
+        return self._write(inputs, prepare, created=200)
+
+    def upsert(self, body: Mapping[str, Any]) -> Reply:
+        """200, or 207; every result says `new`. `idProperty` is a unique property, the same for all inputs [I]."""
+        inputs = inputs_of(body)
+        id_properties = {_id_property(one) for one in inputs}
+        if len(id_properties) != 1:
+            raise BadRequest("All inputs of an upsert must have the same idProperty")
+        id_property = id_properties.pop()
+        if id_property is None or id_property == "hs_object_id":
+            raise BadRequest("Some required fields were not set: [idProperty]")
+        table, portal = self._table, self._portal
+        portal.unique_property(table, id_property)
+        self._refuse_duplicates(table.key(id_property, _id(one)) for one in inputs)
+
+        def prepare(one: Mapping[str, Any]) -> _Prepared:
+            raw = one.get("properties")
+            record = table.holder(id_property, _id(one))
+            if record is not None:
+                return _Prepared(_trace_id(one), portal.cleaned(table, raw), record)
+            with_key = {id_property: _id(one), **raw} if isinstance(raw, Mapping) else raw
+            return _Prepared(_trace_id(one), portal.prepared(table, with_key), None)
+
+        partial = id_property != "email" or portal.behaviour.email_upsert_may_be_partial
+        return self._write(inputs, prepare, created=200, says_new=True, may_be_partial=partial)
+
+    def archive(self, body: Mapping[str, Any]) -> None:
+        """204 whether or not the ids exist."""
+        for one in inputs_of(body):
+            record = self._portal.find(self._table, _id(one), merged=False)
+            if record is not None:
+                self._portal.archive(self._table, record)
+
+    def _write(
+        self,
+        inputs: Sequence[Mapping[str, Any]],
+        prepare: Callable[[Mapping[str, Any]], _Prepared],
+        *,
+        created: int,
+        says_new: bool = False,
+        may_be_partial: bool = True,
+    ) -> Reply:
+        traced = self._traced(inputs) and may_be_partial
+        ready: list[_Prepared] = []
+        failed: dict[int, Problem] = {}
+        claimed: dict[tuple[str, str], int] = {}
+        for position, one in enumerate(inputs):
+            try:
+                prepared = prepare(one)
+                self._refuse_conflict(prepared, claimed, position)
+                ready.append(prepared)
+            except Problem as problem:
+                failed[position] = problem
+        self._refuse_whole(failed, traced)
+        self._refuse_duplicate_records(ready)
+        results = [self._apply(one, says_new) for one in ready]
+        errors = self._errors(inputs, failed, traced)
+        return self._answer(results, errors, created)
+
+    def _apply(self, one: _Prepared, says_new: bool) -> dict[str, Any]:
+        is_new = one.record is None
+        if one.record is None:
+            record = self._portal.insert(self._table, one.cleaned)
+            if one.associations:
+                self._portal.associate_new(self._table, record, one.associations)
+        else:
+            record = self._portal.change(self._table, one.record, one.cleaned)
+        result = shown(record)
+        if says_new:
+            result["new"] = is_new
+        if one.trace_id is not None:
+            result["objectWriteTraceId"] = one.trace_id
+        return result
+
+    # reads
+
+    def read(self, body: Mapping[str, Any], *, archived: bool = False) -> Reply:
+        """200, or 207 when some ids do not exist. Merged ids do not resolve here."""
+        history = _names(body, "propertiesWithHistory")
+        inputs = inputs_of(body, MAX_INPUTS_WITH_HISTORY if history else MAX_INPUTS)
+        names = _names(body, "properties") or self._table.type.default_properties
+        id_property = _id_property(body)
+        missing: list[str] = []
+        found: dict[int, Record] = {}
+        for one in inputs:
+            record = self._portal.find(self._table, _id(one), id_property=id_property, archived=archived, merged=False)
+            if record is None:
+                missing.append(_id(one))
+            else:
+                found[record.id] = record
+        results = [shown(record, [*names, *history], history) for record in found.values()]
+        errors = [self._missing(missing).batch_entry()] if missing else []
+        return self._answer(results, errors, 200)
+
+    # rules
+
+    def _traced(self, inputs: Sequence[Mapping[str, Any]]) -> bool:
+        """Every input has a trace id of its own [D]."""
+        if not self._portal.behaviour.trace_ids_supported:
+            return False
+        traces = {_trace_id(one) for one in inputs}
+        return None not in traces and len(traces) == len(inputs)
+
+    def _refuse_duplicates(self, keys: Iterable[str]) -> None:
+        seen: set[str] = set()
+        for key in keys:
+            if key in seen:
+                raise BadRequest(f"Duplicate IDs found in batch input: [{key}]. IDs must be unique", ids=[key])
+            seen.add(key)
+
+    def _refuse_duplicate_records(self, ready: Sequence[_Prepared]) -> None:
+        """Two inputs that lead to one record, such as a first and a secondary e-mail [I]."""
+        self._refuse_duplicates(str(one.record.id) for one in ready if one.record is not None)
+
+    def _refuse_conflict(self, one: _Prepared, claimed: dict[tuple[str, str], int], position: int) -> None:
+        """Raises Conflict for a unique value held by another record, or claimed by an earlier input."""
+        if problem := self._portal.conflict(self._table, one.cleaned, one.record):
+            raise problem
+        for name in self._table.unique:
+            value = one.cleaned.get(name)
+            if value and claimed.setdefault((name, self._table.key(name, value)), position) != position:
+                raise BadRequest(f"Duplicate values found in batch input: {name} {value}", propertyName=[name])
+
+    def _refuse_whole(self, failed: Mapping[int, Problem], traced: bool) -> None:
+        if not failed:
+            return
+        conflicts = [failed[position] for position in sorted(failed) if isinstance(failed[position], Conflict)]
+        if conflicts and (self._portal.behaviour.conflict_fails_batch or not traced):
+            raise conflicts[0]
+        invalid = [failed[position] for position in sorted(failed) if not isinstance(failed[position], NotFound)]
+        if invalid and not traced:
+            details = [error for one in invalid if isinstance(one, InvalidProperties) for error in one.errors]
+            raise InvalidProperties(details, self._portal.id) if details else invalid[0]
+
+    def _errors(
+        self, inputs: Sequence[Mapping[str, Any]], failed: Mapping[int, Problem], traced: bool
+    ) -> list[dict[str, Any]]:
+        if not traced:
+            missing = [_id(inputs[position]) for position in sorted(failed)]
+            return [self._missing(missing).batch_entry()] if missing else []
+        entries = []
+        for position in sorted(failed):
+            entry = failed[position].batch_entry()
+            entry["context"]["objectWriteTraceId"] = [_trace_id(inputs[position])]
+            entries.append(entry)
+        return entries
+
+    def _missing(self, ids: Sequence[str]) -> NotFound:
+        word = self._table.type.singular.upper()
+        message = f"Could not get some {word} objects, they may be deleted or not exist. Check that ids are valid."
+        return NotFound(message, ids=ids)
+
+    def _answer(self, results: list[dict[str, Any]], errors: list[dict[str, Any]], status: int) -> Reply:
+        if self._portal.behaviour.shuffle_batch_results and len(results) > 1:
+            first = results[0]
+            self._portal.random.shuffle(results)
+            if results[0] is first:
+                results.append(results.pop(0))
+        body: dict[str, Any] = {
+            "status": "COMPLETE",
+            "results": results,
+            "startedAt": iso(self._started_ms),
+            "completedAt": iso(self._portal.clock.now_ms()),
+        }
+        if errors:
+            body["numErrors"] = len(errors)
+            body["errors"] = errors
+            status = 207
+        if self._portal.loses_a_result():
+            results.pop()
+        return status, body
+
+
+def _id(one: Mapping[str, Any]) -> str:
+    id_ = one.get("id")
+    if not isinstance(id_, str) or not id_:
+        raise BadRequest("Some required fields were not set: [id]")
+    return id_
+
+
+def _id_property(one: Mapping[str, Any]) -> str | None:
+    name = one.get("idProperty")
+    if name is not None and not isinstance(name, str):
+        raise BadRequest("Invalid input JSON: idProperty must be a string")
+    return name or None
+
+
+def _trace_id(one: Mapping[str, Any]) -> str | None:
+    trace_id = one.get("objectWriteTraceId")
+    if trace_id is not None and not isinstance(trace_id, str):
+        raise BadRequest("Invalid input JSON: objectWriteTraceId must be a string")
+    return trace_id
+
+
+def _names(body: Mapping[str, Any], key: str) -> list[str]:
+    names = body.get(key) or []
+    if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+        raise BadRequest(f"Invalid input JSON: {key} must be a list of strings")
+    return names

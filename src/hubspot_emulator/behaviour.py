@@ -1,0 +1,51 @@
+"""What is inferred about HubSpot, each a switch whose default is the reading that forgives a client least."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Behaviour"]
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """Switches of one emulator. `[I]` inferred, `[C]` community report, `[O]` observed in recorded traffic."""
+
+    search_lag_seconds: float = 0.0
+    """[O] Seconds until a write can be found by search (up to about 30 on the real service). Zero by default
+    in a test, where a race with a clock is of no use; the stand-alone server starts with 2."""
+
+    conflict_fails_batch: bool = True
+    """[C] One conflict fails the whole batch with 409, even when every input carries a trace id."""
+
+    email_upsert_may_be_partial: bool = True
+    """[O] Trace ids make an upsert by e-mail partial. False is the strict reading of the documented sentence
+    "partial upserts are not supported when using email"."""
+
+    trace_ids_supported: bool = True
+    """[D] for create, [O] for upsert. False: one invalid input always fails its batch."""
+
+    shuffle_batch_results: bool = True
+    """[O] Results of a batch come in another order than its inputs."""
+
+    accept_json_scalars: bool = False
+    """[I] Numbers and booleans as property values are taken for their strings. False: 400."""
+
+    equal_write_bumps_modified: bool = True
+    """[I] Writing a value that is already there moves the modified date."""
+
+    search_counts_to_burst: bool = True
+    """[I] A search is taken from the burst bucket as well as from the search bucket."""
+
+    conflict_names_existing_id: bool = True
+    """[O] `Existing ID: 123` in a 409. A best-effort hint; False leaves it out."""
+
+    legacy_paths: bool = True
+    """[D] v1 to v4 paths answer (they lose support in 2027). False: 404, only dated paths remain."""
+
+    silent_loss_every: int = 0
+    """[O] Every n-th batch write applies, but answers with one result too few. 0: never."""
+
+    first_record_id: int = 951
+    """[I] First record id of each object type: low, and about to gain a digit, so that ids that are compared
+    as strings, or keyed without their object type, show themselves."""

@@ -1,0 +1,110 @@
+"""Defining properties: what a request to create or change one may say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .clock import Clock
+from .problems import BadRequest, Conflict, NotFound
+from .propertydef import PropertyDefinition
+from .table import Table
+
+__all__ = ["archive_property", "change_property", "define_property", "defined"]
+
+_FIELD_TYPES = {
+    "string": {"text", "textarea", "file", "html", "phonenumber"},
+    "number": {"number", "calculation_equation"},
+    "bool": {"booleancheckbox", "calculation_equation"},
+    "enumeration": {"select", "radio", "checkbox", "booleancheckbox"},
+    "date": {"date"},
+    "datetime": {"date"},
+}
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
+
+
+def defined(table: Table, name: str, *, archived: bool = False) -> PropertyDefinition:
+    """Raises NotFound unless the property is there, and archived or not as asked."""
+    definition = table.properties.get(name)
+    if definition is None or (definition.archived_ms is not None) != archived:
+        raise NotFound(f"Property {name} does not exist for object type {table.type.type_id}")
+    return definition
+
+
+def define_property(table: Table, body: Mapping[str, Any], clock: Clock) -> PropertyDefinition:
+    """A custom property. Raises Conflict when the name is taken, BadRequest for a body that cannot be."""
+    required = ("name", "label", "type", "fieldType", "groupName")
+    if lacking := [key for key in required if not isinstance(body.get(key), str) or not body[key]]:
+        raise BadRequest(f"Some required fields were not set: [{', '.join(lacking)}]")
+    name = body["name"]
+    if _NAME.fullmatch(name) is None:
+        raise BadRequest(f"Property name {name!r} must start with a letter and hold a-z, 0-9 and _ only")
+    if body["fieldType"] not in _FIELD_TYPES.get(body["type"], set()):
+        raise BadRequest(f"fieldType {body['fieldType']} does not suit type {body['type']}")
+    _check(table, body)
+    existing = table.properties.get(name)
+    if existing is not None and existing.archived_ms is None:
+        raise Conflict(f"Property {name} already exists", propertyName=[name])
+    now_ms = clock.now_ms()
+    definition = PropertyDefinition(
+        name=name,
+        label=body["label"],
+        type=body["type"],
+        field_type=body["fieldType"],
+        unique=body.get("hasUniqueValue", False),
+        calculated=body["fieldType"] == "calculation_equation",
+        read_only=body["fieldType"] == "calculation_equation",
+        created_ms=now_ms,
+        updated_ms=now_ms,
+    )
+    definition.change(body)
+    if definition.type == "bool":
+        definition.options = {"true": "True", "false": "False"}
+    elif definition.type == "enumeration" and not definition.options:
+        raise BadRequest(f"Property {name} is an enumeration and needs options")
+    table.properties[name] = definition
+    if definition.unique:
+        table.unique[name] = {}
+    table.version += 1
+    return definition
+
+
+def change_property(table: Table, name: str, body: Mapping[str, Any], clock: Clock) -> PropertyDefinition:
+    definition = defined(table, name)
+    if definition.hubspot_defined and set(body) - {"label", "description", "displayOrder", "formField"}:
+        raise BadRequest(f"Property {name} is defined by HubSpot and cannot be changed")
+    _check(table, body)
+    definition.change(body)
+    definition.updated_ms = clock.now_ms()
+    return definition
+
+
+def archive_property(table: Table, name: str, clock: Clock) -> None:
+    definition = defined(table, name)
+    if definition.hubspot_defined:
+        raise BadRequest(f"Property {name} is defined by HubSpot and cannot be archived")
+    definition.archived_ms = clock.now_ms()
+    table.unique.pop(name, None)
+    table.version += 1
+
+
+def _check(table: Table, body: Mapping[str, Any]) -> None:
+    """Raises BadRequest for a value of the wrong shape, or a group that does not exist."""
+    texts = ("label", "description", "groupName", "fieldType")
+    if wrong := [key for key in texts if key in body and not isinstance(body[key], str)]:
+        raise BadRequest(f"Invalid input JSON: {', '.join(wrong)} must be text")
+    flags = ("hidden", "formField", "hasUniqueValue")
+    if wrong := [key for key in flags if key in body and not isinstance(body[key], bool)]:
+        raise BadRequest(f"Invalid input JSON: {', '.join(wrong)} must be true or false")
+    order = body.get("displayOrder", 0)
+    if isinstance(order, bool) or not isinstance(order, int):
+        raise BadRequest("Invalid input JSON: displayOrder must be a number")
+    if "groupName" in body and body["groupName"] not in table.groups:
+        raise BadRequest(f"Property group {body['groupName']} does not exist")
+    options = body.get("options", [])
+    if not isinstance(options, list) or not all(
+        isinstance(one, Mapping) and isinstance(one.get("value"), str) and isinstance(one.get("label"), str)
+        for one in options
+    ):
+        raise BadRequest("Invalid input JSON: options must be a list of {label, value}")

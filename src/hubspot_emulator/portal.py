@@ -1,0 +1,228 @@
+"""One HubSpot account: its records, its rules, no HTTP."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from .behaviour import Behaviour
+from .catalogue import LIFECYCLE_STAGES
+from .clock import Clock
+from .objecttype import STANDARD_TYPES, ObjectType
+from .problems import BadRequest, Conflict, InvalidProperties, NotFound, PropertyError
+from .record import Record
+from .searchindex import SearchIndex
+from .table import Table
+
+__all__ = ["Portal"]
+
+
+class Portal:
+    """Everything that a reset forgets. Methods raise `Problem`s, worded as the API words them."""
+
+    def __init__(self, *, clock: Clock, behaviour: Behaviour, portal_id: int = 20_260_301, seed: int = 0) -> None:
+        self.clock = clock
+        self.behaviour = behaviour
+        self.id = portal_id
+        self.random = random.Random(seed)
+        self.tables: dict[str, Table] = {}
+        self._names: dict[str, Table] = {}
+        self._batches = 0
+        self.index = SearchIndex(clock, behaviour)
+        for object_type in STANDARD_TYPES:
+            self.add_type(object_type)
+
+    # types
+
+    def add_type(self, object_type: ObjectType) -> Table:
+        table = Table(object_type, self.behaviour.first_record_id)
+        self.tables[object_type.type_id] = table
+        for name in object_type.names:
+            self._names[name.lower()] = table
+        return table
+
+    def drop_type(self, object_type: ObjectType) -> None:
+        del self.tables[object_type.type_id]
+        self._names = {name: table for name, table in self._names.items() if table.type is not object_type}
+
+    def table(self, name: str) -> Table:
+        """By plural or singular name, type id (`0-1`) or fully qualified name (`p123_car`)."""
+        found = self._names.get(name.lower())
+        if found is None:
+            raise BadRequest(f"Unable to infer object type from: {name}")
+        return found
+
+    # reading
+
+    def get(self, table: Table, id_: str, *, id_property: str | None = None, archived: bool = False) -> Record:
+        """One record by id (merged ids resolve) or by a unique property.
+
+        Raises NotFound; BadRequest when `id_property` is not unique.
+        """
+        record = self.find(table, id_, id_property=id_property, archived=archived)
+        if record is None:
+            raise NotFound("resource not found")
+        return record
+
+    def find(
+        self, table: Table, id_: str, *, id_property: str | None = None, archived: bool = False, merged: bool = True
+    ) -> Record | None:
+        if id_property is not None and id_property != "hs_object_id":
+            self.unique_property(table, id_property)
+            return None if archived else table.holder(id_property, id_)
+        number = record_number(id_)
+        if number is None:
+            return None
+        if archived:
+            record = table.records.get(number)
+            return record if record is not None and record.archived else None
+        return table.resolve(number) if merged else table.live(number)
+
+    def unique_property(self, table: Table, name: str) -> None:
+        if name not in table.unique:
+            raise BadRequest(f"Property {name} is not a unique property of {table.type.name}", propertyName=[name])
+
+    # writing
+
+    def cleaned(self, table: Table, raw: object) -> dict[str, str]:
+        """Property values as HubSpot would store them; `""` stands for cleared.
+
+        Raises InvalidProperties with every refused value, BadRequest when `raw` is no map of strings.
+        """
+        if not isinstance(raw, Mapping):
+            raise BadRequest("Invalid input JSON: properties must be an object of strings")
+        definitions = table.properties
+        cleaned: dict[str, str] = {}
+        errors: list[PropertyError] = []
+        for name, value in raw.items():
+            definition = definitions.get(name)
+            if definition is None or definition.archived_ms is not None:
+                errors.append(PropertyError(name, "PROPERTY_DOESNT_EXIST", f'Property "{name}" does not exist'))
+                continue
+            text = self._text(name, value)
+            if definition.read_only:
+                message = f'"{name}" is a read only property; its value cannot be set.'
+                errors.append(PropertyError(name, "READ_ONLY_VALUE", message))
+            elif not text:
+                cleaned[name] = ""
+            else:
+                parsed = definition.parse(text)
+                if isinstance(parsed, PropertyError):
+                    errors.append(parsed)
+                else:
+                    cleaned[name] = parsed
+        if errors:
+            raise InvalidProperties(errors, self.id)
+        return cleaned
+
+    def _text(self, name: str, value: Any) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, str):
+            return value
+        if self.behaviour.accept_json_scalars and isinstance(value, bool | int | float):
+            return str(value).lower() if isinstance(value, bool) else str(value)
+        raise BadRequest(f"Invalid input JSON: the value of property {name} is not a string", propertyName=[name])
+
+    def conflict(self, table: Table, cleaned: Mapping[str, str], record: Record | None) -> Conflict | None:
+        """The 409 for a unique value that another record holds, or None."""
+        for name in table.unique:
+            value = cleaned.get(name)
+            if not value:
+                continue
+            holder = table.holder(name, value)
+            if holder is None or holder is record:
+                continue
+            singular = table.type.singular.capitalize()
+            message = f"{singular} already exists."
+            if self.behaviour.conflict_names_existing_id:
+                message += f" Existing ID: {holder.id}"
+            return Conflict(message)
+        return None
+
+    def insert(self, table: Table, cleaned: Mapping[str, str]) -> Record:
+        """Create from cleaned values without a conflict."""
+        table.version += 1
+        record = table.add({name: value for name, value in cleaned.items() if value}, self.clock.now_ms())
+        self.index.written(table, record, None)
+        return record
+
+    def change(self, table: Table, record: Record, cleaned: Mapping[str, str]) -> Record:
+        """Update from cleaned values without a conflict. A lifecycle stage that would go backwards is left out,
+        silently [O]."""
+        changes = self._forward_only(table, record, cleaned)
+        before = self.index.snapshot(record)
+        claims_unique = any(name in table.unique for name in changes)
+        updated_ms = record.updated_ms
+        if claims_unique:
+            table.release(record)
+        changed = record.write(changes, self.clock.now_ms())
+        if claims_unique:
+            table.hold(record)
+        if not changed and not self.behaviour.equal_write_bumps_modified:
+            record.updated_ms = updated_ms
+            return record
+        table.version += 1
+        self.index.written(table, record, before)
+        return record
+
+    def _forward_only(self, table: Table, record: Record, cleaned: Mapping[str, str]) -> dict[str, str]:
+        wanted = cleaned.get("lifecyclestage")
+        current = record.properties.get("lifecyclestage")
+        if not wanted or not current or "lifecyclestage" not in table.properties:
+            return dict(cleaned)
+        stages = LIFECYCLE_STAGES
+        if wanted in stages and current in stages and stages.index(wanted) < stages.index(current):
+            return {name: value for name, value in cleaned.items() if name != "lifecyclestage"}
+        return dict(cleaned)
+
+    def prepared(self, table: Table, raw: object) -> dict[str, str]:
+        """As `cleaned`, for a record that is to be created."""
+        return self.cleaned(table, raw)
+
+    def loses_a_result(self) -> bool:
+        """Whether this batch answer is the one that silently lacks a result (`silent_loss_every`)."""
+        if not self.behaviour.silent_loss_every:
+            return False
+        self._batches += 1
+        return self._batches % self.behaviour.silent_loss_every == 0
+
+    def associate_new(self, table: Table, record: Record, raw: object) -> None:
+        """The `associations` of a create request."""
+        raise NotImplementedError
+
+    def create(self, table: Table, raw: object) -> Record:
+        """Raises InvalidProperties or Conflict."""
+        cleaned = self.prepared(table, raw)
+        if problem := self.conflict(table, cleaned, None):
+            raise problem
+        return self.insert(table, cleaned)
+
+    def update(self, table: Table, record: Record, raw: object) -> Record:
+        """Raises InvalidProperties or Conflict."""
+        cleaned = self.cleaned(table, raw)
+        if problem := self.conflict(table, cleaned, record):
+            raise problem
+        return self.change(table, record, cleaned)
+
+    def archive(self, table: Table, record: Record) -> None:
+        """Into the recycling bin: unseen except by reads that ask for archived records; unique values are free."""
+        if record.archived:
+            return
+        table.version += 1
+        before = self.index.snapshot(record)
+        table.release(record)
+        record.archived_ms = self.clock.now_ms()
+        self.index.written(table, record, before)
+
+    def purge(self, table: Table, record: Record) -> None:
+        """Gone for good, archived or not."""
+        table.version += 1
+        self.index.forget(table, record)
+        table.remove(record)
+
+
+def record_number(text: str) -> int | None:
+    """The number of a record id, or None for what cannot be one."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None

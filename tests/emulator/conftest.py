@@ -1,0 +1,29 @@
+"""One emulator a module, as new for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from hubspot_emulator import EmulatorServer
+
+
+@pytest.fixture(scope="session")
+def running_emulator() -> Iterator[EmulatorServer]:
+    with EmulatorServer(tier="unlimited") as hubspot:
+        yield hubspot
+
+
+@pytest.fixture
+def emulator(running_emulator: EmulatorServer) -> EmulatorServer:
+    running_emulator.reset()
+    return running_emulator
+
+
+@pytest.fixture(scope="session")
+def http(running_emulator: EmulatorServer) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {running_emulator.token}"}
+    with httpx.Client(base_url=running_emulator.url, headers=headers, timeout=10) as client:
+        yield client
