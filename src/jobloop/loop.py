@@ -33,6 +33,8 @@ from jobloop.table import check_table
 
 log = logging.getLogger("jobloop")
 
+_RESCUED_AT_ONCE = 1000
+
 Observer = Callable[[CycleReport], None]
 
 
@@ -145,11 +147,14 @@ class JobLoop:
             await crew.idle()  # a short batch is not an empty queue: what runs may leave more
 
     async def _rescue(self, report: CycleReport) -> None:
-        rescued, poison = await self.store.rescue()
-        report.rescued += rescued
-        report.poison += poison
-        if rescued or poison:
-            log.warning("%s: %d rows of lost workers rescued, %d given up", self.queue.name, rescued, poison)
+        while True:
+            rescued, poison = await self.store.rescue(_RESCUED_AT_ONCE)
+            report.rescued += rescued
+            report.poison += poison
+            if rescued or poison:
+                log.warning("%s: %d rows of lost workers rescued, %d given up", self.queue.name, rescued, poison)
+            if rescued + poison < _RESCUED_AT_ONCE:
+                return
 
     def _overran(self, claim: Claim) -> Settlement:
         words = f"stopped: still running {self.grace_seconds} s after the cycle's deadline of {self.deadline_seconds} s"

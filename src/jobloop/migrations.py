@@ -16,11 +16,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from alembic.operations import MigrateOperation, Operations
-from sqlalchemy.dialects import postgresql
 
-from jobloop.schema import BOOKKEEPING, prefix_of, queue_indexes
-
-_quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+from jobloop.schema import BOOKKEEPING, prefix_of, queue_indexes, quote
 
 
 class _QueueOperation(MigrateOperation):
@@ -34,7 +31,7 @@ class _QueueOperation(MigrateOperation):
 
     @property
     def qualified(self) -> str:
-        return f"{_quote(self.schema)}.{_quote(self.table)}" if self.schema else str(_quote(self.table))
+        return f"{quote(self.schema)}.{quote(self.table)}" if self.schema else str(quote(self.table))
 
     @property
     def trigger(self) -> str:
@@ -193,8 +190,8 @@ def _drop_indexes(operations: Operations, operation: DropQueueIndexes) -> None:
 
 @Operations.implementation_for(CreateQueueNotifyTrigger)
 def _create_trigger(operations: Operations, operation: CreateQueueNotifyTrigger) -> None:
-    status = _quote(operation.status)
-    retry_at = _quote(operation.more["next_retry_at"] or f"{prefix_of(operation.status)}next_retry_at")
+    status = quote(operation.status)
+    retry_at = quote(operation.more["next_retry_at"] or f"{prefix_of(operation.status)}next_retry_at")
     queued = operation.more["queued"].replace("'", "''")
     channel = f"{operation.table}.{operation.status}".replace("'", "''")
     operations.execute(
@@ -204,7 +201,7 @@ def _create_trigger(operations: Operations, operation: CreateQueueNotifyTrigger)
     # Rows that jobloop itself re-queues have next_retry_at and wake nobody. Equal payloads of one transaction are
     # delivered once, so a bulk enqueue is one notification.
     operations.execute(
-        f"CREATE TRIGGER {_quote(operation.trigger)} AFTER INSERT OR UPDATE OF {status} ON {operation.qualified} "
+        f"CREATE TRIGGER {quote(operation.trigger)} AFTER INSERT OR UPDATE OF {status} ON {operation.qualified} "
         f"FOR EACH ROW WHEN (NEW.{status} = '{queued}' AND NEW.{retry_at} IS NULL) "
         f"EXECUTE FUNCTION jobloop_wake('{channel}')"
     )
@@ -212,7 +209,7 @@ def _create_trigger(operations: Operations, operation: CreateQueueNotifyTrigger)
 
 @Operations.implementation_for(DropQueueNotifyTrigger)
 def _drop_trigger(operations: Operations, operation: DropQueueNotifyTrigger) -> None:
-    operations.execute(f"DROP TRIGGER IF EXISTS {_quote(operation.trigger)} ON {operation.qualified}")
+    operations.execute(f"DROP TRIGGER IF EXISTS {quote(operation.trigger)} ON {operation.qualified}")
 
 
 __all__ = [

@@ -34,7 +34,7 @@ class ScheduledLoop:
         self._running: set[asyncio.Task[None]] = set()
         self._is_stopping = False
 
-    async def __call__(self) -> None:
+    async def run(self) -> None:
         """One cycle; what the scheduler calls. Its failure is logged, and the next cycle comes all the same."""
         if self._is_stopping:
             return
@@ -90,7 +90,7 @@ def add_scheduler_job(
         return None
     job = ScheduledLoop(name, run_cycle)
     scheduler.add_job(
-        job,
+        job.run,  # a coroutine function: a callable object would be run in a thread
         "interval",
         seconds=interval.total_seconds(),
         id=name,

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import declared_attr
 
 from jobloop.errors import QueueDeclarationError
 
+#: An identifier as PostgreSQL needs it: quoted only where it must be.
+quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+
 #: A fresh request has no next_retry_at; this stands for it in the index, and sorts before every due retry.
 NEVER = "'-infinity'::timestamptz"
-#: How PostgreSQL's own definition of the claim's index begins its first column.
-DUE_EXPRESSION = "coalesce("
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +123,14 @@ def queue_indexes(
     prefix = prefix_of(status)
     retry_at = next_retry_at or f"{prefix}next_retry_at"
     stem = f"ix_{table}_{prefix}"
-    due = sa.text(f"coalesce({retry_at}, {NEVER})")
+
+    def is_status(label: str) -> sa.TextClause:
+        escaped = label.replace("'", "''")
+        return sa.text(f"{quote(status)} = '{escaped}'")
+
+    due = sa.text(f"coalesce({quote(retry_at)}, {NEVER})")
     ordered = [sa.text(term) if " " in term else term for term in (*order, *key)]
     return (
-        sa.Index(f"{stem}due", due, *ordered, postgresql_where=sa.text(f"{status} = '{_quoted(queued)}'")),
-        sa.Index(f"{stem}processing", *key, postgresql_where=sa.text(f"{status} = '{_quoted(processing)}'")),
+        sa.Index(f"{stem}due", due, *ordered, postgresql_where=is_status(queued)),
+        sa.Index(f"{stem}processing", *key, postgresql_where=is_status(processing)),
     )
-
-
-def _quoted(label: str) -> str:
-    return label.replace("'", "''")

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from jobloop import statements
@@ -102,9 +102,9 @@ class Store:
         for attempt in range(1, _MOST_TRIES + 1):
             try:
                 return await self._run_once(statement, binds)
-            except ProgrammingError as exc:
-                raise self._unfit(exc) from exc
             except DBAPIError as exc:
+                if sqlstate(exc) in (_UNDEFINED_COLUMN, _UNDEFINED_TABLE):
+                    raise self._unfit(exc) from exc
                 if sqlstate(exc) not in _TRANSIENT or attempt == _MOST_TRIES:
                     raise
                 log.info("%s: %s, trying the statement again", self.queue.name, sqlstate(exc))
@@ -127,11 +127,9 @@ class Store:
             self._isolation = "AUTOCOMMIT" if default == "read committed" else "READ COMMITTED"
         return self._isolation
 
-    def _unfit(self, exc: ProgrammingError) -> Exception:
-        if sqlstate(exc) not in (_UNDEFINED_COLUMN, _UNDEFINED_TABLE):
-            return exc
-        words = str(exc.orig).rpartition(": ")[2] or str(exc.orig)
-        return TableUnfit(self.queue.table.fullname, (f"{words}. Run the migrations.",))
+    def _unfit(self, exc: DBAPIError) -> TableUnfit:
+        words = str(exc.orig).rpartition(": ")[2]
+        return TableUnfit(self.queue.table.fullname, (f"PostgreSQL says: {words}. Run the migrations.",))
 
     # -- the arrays that the statements take --------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import weakref
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from jobloop.errors import TableUnfit
 from jobloop.queue import JobQueue
-from jobloop.schema import BOOKKEEPING, DUE_EXPRESSION
+from jobloop.schema import BOOKKEEPING
 from jobloop.status import Role
 
 log = logging.getLogger("jobloop")
@@ -74,16 +75,35 @@ def missing(queue: JobQueue, columns: dict[str, Any]) -> list[str]:
 
 
 def index_advice(queue: JobQueue, indexes: list[str]) -> list[str]:
-    """What to create where a partial index of the queue is missing."""
-    status = queue.columns.status.name
-    advice = []
-    due, processing = (
-        any(f"({status} = {queue.literal(role)}" in index and expression in index.lower() for index in indexes)
-        for role, expression in ((Role.QUEUED, DUE_EXPRESSION), (Role.PROCESSING, ""))
-    )
+    """What to create where a partial index of the queue is missing, or is not in the queue's order."""
+    plain = [_plain(definition) for definition in indexes]
+    status, due = queue.columns.status.name, f"coalesce{queue.columns.next_retry_at.name}, '-infinity'"
+    wanted = ", ".join([due, *_order_terms(queue)])
+    queued, processing = (f"where {status} = {queue.literal(role)}".lower() for role in (Role.QUEUED, Role.PROCESSING))
     hint = "create it with op.create_queue_indexes(…), see jobloop.migrations"
-    if not due:
+    advice = []
+    if not any(queued in index and f"btree {due}" in index for index in plain):
         advice.append(f"no index serves the claim, every claim sorts the backlog; {hint}")
-    if not processing:
+    elif not any(queued in index and f"btree {wanted}" in index for index in plain):
+        advice.append(f"the claim's index is not in the queue's order, every claim sorts the backlog; {hint}")
+    if not any(processing in index for index in plain):
         advice.append(f"no index serves the rescue; {hint}")
     return advice
+
+
+def _order_terms(queue: JobQueue) -> list[str]:
+    """The queue's order as an index definition would show it, up to the first term that is not a plain column."""
+    terms = []
+    for term in queue.order_by:
+        column = term.element if isinstance(term, sa.UnaryExpression) else term
+        name = getattr(column, "name", None)
+        if name is None:
+            break
+        terms.append(f"{name} desc" if " DESC" in str(term) else str(name))
+    return terms
+
+
+def _plain(definition: str) -> str:
+    """An index definition without casts, quotes and parentheses, in lower case."""
+    without_casts = re.sub(r'::(?:"[^"]+"|[\w.]+)(?: with(?:out)? time zone| varying)?', "", definition)
+    return re.sub(r'[()"]', "", without_casts).lower()

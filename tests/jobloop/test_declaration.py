@@ -183,6 +183,31 @@ async def test_missing_index_is_warned_about(desk: Desk, caplog: Any) -> None:
     assert "no index serves the rescue" in caplog.text
 
 
+async def test_index_that_is_not_in_the_queues_order_is_warned_about(desk: Desk, caplog: Any) -> None:
+    queue = make_queue(order_by=[Ticket.created_at.desc()])
+
+    await JobLoop(queue, each(complete), session_factory=desk.sessions).run_once()
+
+    assert "not in the queue's order" in caplog.text
+
+
+async def test_index_on_a_varchar_status_is_recognised(engine: AsyncEngine, caplog: Any) -> None:
+    class Lead(fresh_base(), queue_columns("Crm_")):  # type: ignore[misc]
+        __tablename__ = "Leads"
+        __table_args__ = queue_indexes("Leads", status="Crm_status", order=["rank DESC"])
+        id: Mapped[int] = mapped_column(primary_key=True)
+        rank: Mapped[int]
+        Crm_status: Mapped[str | None] = mapped_column(sa.String(20))
+
+    async with engine.begin() as connection:
+        await connection.run_sync(Lead.metadata.create_all)
+    queue = JobQueue(Lead, TEXT, status_field_name="Crm_status", order_by=[sa.desc(Lead.rank)])
+
+    await JobLoop(queue, each(complete), session_factory=async_sessionmaker(engine)).run_once()
+
+    assert caplog.text == ""
+
+
 async def test_complete_indexes_raise_no_warning(desk: Desk, caplog: Any) -> None:
     caplog.set_level(logging.WARNING)
 

@@ -21,7 +21,8 @@ async def scheduler() -> Any:
     scheduler = AsyncIOScheduler()
     scheduler.start()
     yield scheduler
-    scheduler.shutdown(wait=False)
+    if scheduler.running:
+        scheduler.shutdown(wait=False)
 
 
 def register(scheduler: Any, cycle: Any, *, api_key: str | None = "pat-x") -> ScheduledLoop | None:
@@ -121,8 +122,8 @@ async def test_cycle_that_fails_is_logged_and_the_next_one_runs(scheduler: Async
         return report
 
     job = ScheduledLoop("ticket sync", cycle)
-    await job()
-    await job()
+    await job.run()
+    await job.run()
 
     assert "cycle failed, the next one will try again: database away" in caplog.text
     assert next(reports, None) is None
