@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from pydantic import SecretStr
 from sqlalchemy import URL, ColumnElement, asc
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
@@ -43,6 +44,17 @@ class TokenMissingError(SettingsError):
     """There is no access token for what was asked."""
 
 
+def require_token(settings: Settings) -> SecretStr:
+    """The access token for contacts; raises TokenMissingError."""
+    token = settings.api_key(CONTACTS)
+    if token is None:
+        raise TokenMissingError(
+            "There is no HubSpot access token. Set HUBSPOT_API_KEY in .env or in the environment; "
+            "`crm-sync demo` shows everything without one."
+        )
+    return token
+
+
 class Runtime:
     """Settings and a database address, made into the parts that work with them. Close it with `aclose`."""
 
@@ -66,12 +78,7 @@ class Runtime:
     def hubspot(self) -> HubSpotClient:
         """The client of the token for contacts; raises TokenMissingError without one."""
         settings = self.settings
-        token = settings.api_key(CONTACTS)
-        if token is None:
-            raise TokenMissingError(
-                "There is no HubSpot access token. Set HUBSPOT_API_KEY in .env or in the environment; "
-                "`crm-sync demo` shows everything without one."
-            )
+        token = require_token(settings)
         burst = Budget(settings.HUBSPOT_REQUESTS_PER_10_SECONDS, 10.0)
         answer_seconds = settings.HUBSPOT_TIMEOUT_SECONDS
         return HubSpotClient(

@@ -1,0 +1,27 @@
+"""crm-sync emulator"""
+
+from typing import Annotated
+
+import typer
+
+
+def emulator(
+    port: Annotated[int, typer.Option(help="Listen on this port of 127.0.0.1.", min=1, max=65535)] = 8025,
+    tier: Annotated[str, typer.Option(help="Whose rate limits apply: free, pro or enterprise.")] = "free",
+    seed: Annotated[int, typer.Option(help="Seed of all chance in it.")] = 0,
+) -> None:
+    """Run a HubSpot of your own on localhost, until Ctrl-C. It forgets everything when it ends."""
+    from crm_sync.errors import SettingsError
+    from hubspot_emulator import DEFAULT_TOKEN, serve
+    from hubspot_emulator.quota import TIERS
+
+    if tier not in TIERS:
+        raise typer.BadParameter(f"there is no tier {tier!r}; there are: {', '.join(sorted(TIERS))}.")
+    typer.echo(
+        f"A HubSpot on http://127.0.0.1:{port} with the limits of the {tier} tier. Use it with\n"
+        f"  HUBSPOT_API_BASE_URL=http://127.0.0.1:{port} HUBSPOT_API_KEY={DEFAULT_TOKEN} crm-sync serve"
+    )
+    try:
+        serve(port, tier=tier, seed=seed)
+    except OSError as exc:
+        raise SettingsError(f"Cannot listen on port {port}: {exc.strerror}. Choose another with --port.") from exc

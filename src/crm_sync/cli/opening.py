@@ -1,0 +1,67 @@
+"""How a command opens the application: settings, logs, database, and closes it again."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+    from crm_sync.runtime import Runtime
+    from crm_sync.settings import Settings
+
+T = TypeVar("T")
+
+#: Whether this invocation was given --debug.
+debug: ContextVar[bool] = ContextVar("debug", default=False)
+
+
+def read_settings(*, log_level: str | None = "WARNING") -> "Settings":
+    """Settings of the environment and `.env`, and the logs as they say; a command's own logs are warnings only.
+
+    `log_level` None keeps LOG_LEVEL. Raises SettingsError.
+    """
+    from crm_sync.logs import configure_logging
+    from crm_sync.settings import load_settings
+
+    settings = load_settings()
+    if debug.get():
+        log_level = "DEBUG"
+    logged = settings.model_copy(update={"LOG_LEVEL": log_level}) if log_level else settings
+    configure_logging(logged)
+    logging.captureWarnings(True)
+    return settings
+
+
+def with_runtime(work: Callable[["Runtime"], Awaitable[T]], settings: "Settings | None" = None) -> T:
+    """What `work` makes of a runtime on a database that answers and is migrated."""
+    from crm_sync.runtime import open_runtime
+
+    chosen = settings or read_settings()
+
+    async def run() -> T:
+        async with open_runtime(chosen, announce=say) as runtime:
+            return await work(runtime)
+
+    return asyncio.run(run())
+
+
+def with_database(work: Callable[["URL"], Awaitable[T]], settings: "Settings | None" = None) -> T:
+    """What `work` makes of a database's address, whatever its schema."""
+    from crm_sync.database import open_database
+
+    with open_database(settings or read_settings(), announce=say) as url:
+        return asyncio.run(_awaited(work, url))
+
+
+def say(words: str) -> None:
+    """For people, on standard error, so that standard output holds results alone."""
+    typer.secho(words, fg=typer.colors.YELLOW, err=True)
+
+
+async def _awaited(work: Callable[["URL"], Awaitable[T]], url: "URL") -> T:
+    return await work(url)

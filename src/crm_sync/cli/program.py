@@ -1,0 +1,154 @@
+"""The command `crm-sync`: which commands there are, and how every one of them fails.
+
+A failure that the user can act on is one sentence on standard error and an exit code; a traceback only with --debug:
+
+    0  done                       4  HubSpot refused, or could not be reached
+    1  failed                     5  no such contact
+    2  wrong arguments, settings  6  the contact is being pushed by a worker right now
+    3  the database
+
+Only typer is imported here and at the top of the commands, so that help and completion are quick.
+"""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from crm_sync.cli import (
+    contacts_import,
+    db_check,
+    db_current,
+    db_upgrade,
+    demo,
+    emulator,
+    push_contact,
+    push_setup,
+    queue_errors,
+    queue_requeue,
+    queue_retry,
+    queue_status,
+    serve,
+)
+from crm_sync.cli.opening import debug
+
+FAILED, DATABASE = 1, 3
+
+
+class Commands(TyperGroup):
+    """The root of all commands: takes --debug anywhere, and turns what a command raises into a sentence."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        before, separator, after = _split(args)
+        debug.set("--debug" in before)
+        return super().parse_args(ctx, [arg for arg in before if arg != "--debug"] + separator + after)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as exc:
+            code = None if debug.get() else _exit_code(exc)
+            if code is None:
+                raise
+            typer.secho(_sentence(exc, code), fg=typer.colors.RED, err=True)
+            raise typer.Exit(code) from exc
+
+
+def program() -> typer.Typer:
+    """All commands. `--help` on each says what it does."""
+    app = typer.Typer(
+        name="crm-sync",
+        cls=Commands,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Contacts in your own PostgreSQL table reach HubSpot.",
+    )
+    app.callback()(_options)
+    app.command("serve")(serve.serve)
+    app.command("demo")(demo.demo)
+    app.command("emulator")(emulator.emulator)
+    groups: dict[str, tuple[str, dict[str, Any]]] = {
+        "push": ("Send to HubSpot by hand.", {"contact": push_contact.push_contact, "setup": push_setup.push_setup}),
+        "contacts": ("Bring contacts into the table.", {"import": contacts_import.contacts_import}),
+        "queue": (
+            "Watch a queue and mend it.",
+            {
+                "status": queue_status.show_status,
+                "errors": queue_errors.show_errors,
+                "retry": queue_retry.retry,
+                "requeue": queue_requeue.requeue,
+            },
+        ),
+        "db": (
+            "The database's schema.",
+            {"upgrade": db_upgrade.upgrade, "current": db_current.current, "check": db_check.check},
+        ),
+    }
+    for name, (words, commands) in groups.items():
+        group = typer.Typer(help=words, no_args_is_help=True)
+        for command, function in commands.items():
+            group.command(command)(function)
+        app.add_typer(group, name=name)
+    return app
+
+
+def main() -> None:
+    """The entry point of the installed command."""
+    program()()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"jobloop {version('jobloop')}")
+        raise typer.Exit
+
+
+def _options(
+    show_debug: Annotated[bool, typer.Option("--debug", help="Detailed logs, and tracebacks of failures.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    """The options of every command."""
+
+
+def _split(args: list[str]) -> tuple[list[str], list[str], list[str]]:
+    if "--" not in args:
+        return args, [], []
+    at = args.index("--")
+    return args[:at], ["--"], args[at + 1 :]
+
+
+def _exit_code(exc: Exception) -> int | None:
+    """What to end with; None for what is not a failure of ours: typer's own, and an output that was closed."""
+    if isinstance(exc, typer.Exit | typer.Abort) or type(exc).__module__.partition(".")[0] in ("click", "typer"):
+        return None
+    from crm_sync.errors import CrmSyncError
+
+    if isinstance(exc, CrmSyncError):
+        return exc.exit_code
+    if isinstance(exc, BrokenPipeError):
+        return None
+    if "sqlalchemy" in sys.modules and "jobloop" in sys.modules:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from jobloop import JobLoopError
+
+        if isinstance(exc, SQLAlchemyError | JobLoopError):
+            return DATABASE
+    return FAILED
+
+
+def _sentence(exc: Exception, code: int) -> str:
+    from crm_sync.errors import CrmSyncError
+
+    words = " ".join(str(getattr(exc, "orig", None) or exc).split()) or type(exc).__name__
+    if isinstance(exc, CrmSyncError):
+        return "\n".join(line.strip() for line in str(exc).splitlines())
+    if code == DATABASE:
+        return f"The database refused: {words.rpartition('>: ')[2]}"
+    return f"Unexpected {type(exc).__name__}: {words}\nRun it again with --debug for the traceback."

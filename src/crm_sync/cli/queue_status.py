@@ -1,0 +1,31 @@
+"""crm-sync queue status"""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from crm_sync.operate import QueueStatus
+    from crm_sync.runtime import Runtime
+
+
+def show_status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """How many rows wait, run, are done and failed, and since when the oldest waits."""
+    from crm_sync.cli.opening import with_runtime
+    from crm_sync.cli.screen import console, duration, table
+    from crm_sync.operate import queue_status
+
+    async def ask(runtime: "Runtime") -> "list[QueueStatus]":
+        return [await queue_status(runtime.engine, queue) for queue in runtime.queues.values()]
+
+    statuses = with_runtime(ask)
+    if as_json:
+        typer.echo(json.dumps({"queues": [status.as_dict() for status in statuses]}, indent=2))
+        return
+    numbers = ("due", "waiting for retry", "processing", "of lost workers", "complete", "error")
+    rows = [
+        (s.queue, s.due, s.waiting, s.processing, s.expired, s.complete, s.error, duration(s.oldest_due_seconds))
+        for s in statuses
+    ]
+    console().print(table("Queues", ("queue", *numbers, "oldest due for"), rows, numbers=numbers))
