@@ -77,8 +77,8 @@ def missing(queue: JobQueue, columns: dict[str, Any]) -> list[str]:
 def index_advice(queue: JobQueue, indexes: list[str]) -> list[str]:
     """What to create where a partial index of the queue is missing, or is not in the queue's order."""
     plain = [_plain(definition) for definition in indexes]
-    status, due = queue.columns.status.name, f"coalesce{queue.columns.next_retry_at.name}, '-infinity'"
-    wanted = ", ".join([due, *_order_terms(queue)])
+    status, due = queue.columns.status.name, f"coalesce{queue.columns.next_retry_at.name}, '-infinity'".lower()
+    wanted = ", ".join([due, *_order_terms(queue)]).lower()
     queued, processing = (f"where {status} = {queue.literal(role)}".lower() for role in (Role.QUEUED, Role.PROCESSING))
     hint = "create it with op.create_queue_indexes(…), see jobloop.migrations"
     advice = []
