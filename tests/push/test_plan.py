@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from uuid import UUID, uuid4
+from datetime import date
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.push.contact_rows import Row
 
 from crm_sync.push.mappings import PropertyNames, contact_mapping
 from crm_sync.push.plan import Plan, plan_writes
 from jobloop.outcome import Fail
-
-NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-
-@dataclass
-class Row:
-    email: str | None = "ann@example.com"
-    hubspot_contact_id: str | None = None
-    minute: int = 0
-    name: str | None = "Ann Lee"
-    phone_number: str | None = None
-    domain_id: UUID | None = None
-    page_id: UUID | None = None
-    id: UUID = field(default_factory=uuid4)
-
-    @property
-    def updated_at(self) -> datetime:
-        return NOON + timedelta(minutes=self.minute)
 
 
 def plan(*rows: Row) -> Plan:

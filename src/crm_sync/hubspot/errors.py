@@ -196,11 +196,13 @@ class NotFound(ErrorAnswer):
 
 
 class Conflict(ErrorAnswer):
-    """Another record stands in the way. `existing_id` is a hint read from the message, None when absent."""
+    """Another record stands in the way."""
 
     @property
     def existing_id(self) -> str | None:
-        return existing_id_in(self.problem.message)
+        """The id in "Contact already exists. Existing ID: 123": a best-effort hint, None when it is not there."""
+        found = _EXISTING_ID.search(self.problem.message)
+        return found[1] if found else None
 
 
 class Locked(ErrorAnswer):
@@ -244,9 +246,3 @@ def words(message: str, details: tuple[ErrorDetail, ...]) -> str:
 def _line(detail: ErrorDetail) -> str:
     said = detail.code is None or detail.code in detail.message
     return detail.message if said else f"{detail.message} [{detail.code}]"
-
-
-def existing_id_in(message: str) -> str | None:
-    """The id in "Contact already exists. Existing ID: 123". A best-effort hint: None when it is not there."""
-    found = _EXISTING_ID.search(message)
-    return found[1] if found else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from crm_sync.hubspot.errors import ErrorDetail, existing_id_in, words
+from crm_sync.hubspot.errors import ErrorDetail, words
 from crm_sync.hubspot.exchange import Json, context_in, details_in
 
 #: HubSpot's values are texts; None and "" both mean: no value. Sending "" clears.
@@ -102,11 +102,6 @@ class BatchError:
     def summary(self) -> str:
         """Category and HubSpot's own words."""
         return f"{self.category or 'ERROR'}: {words(self.message, self.details)}"
-
-    @property
-    def existing_id(self) -> str | None:
-        """Of a conflict: the other record's id, if HubSpot names it."""
-        return existing_id_in(self.message)
 
 
 @dataclass(frozen=True, slots=True)

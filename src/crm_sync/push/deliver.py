@@ -36,6 +36,7 @@ async def deliver(
     updates = Updates(client, mapping, settled)
     for writes in _batches(plan.updates):
         await updates.send(writes)
+    await updates.finish()
     upserts = Upserts(client, mapping, settled)
     for writes in _batches((*plan.upserts, *updates.gone)):
         await upserts.send(writes)

@@ -4,8 +4,10 @@ A batch that HubSpot refuses as a whole is halved until only the culprit fails: 
 2 · log2(n) calls more. What HubSpot refuses for one write alone, the two lanes know how to mend:
 
     Updates   by record id. Gone: try it alone, since a single call still knows the ids of merged records, and leave
-              it to the upserts when HubSpot has it no longer. Taken (the new e-mail belongs to another record): fail.
-    Upserts   by unique property. Taken (the e-mail is another address of a record): update that record.
+              it to the upserts when HubSpot has it no longer. Taken (the new e-mail belongs to another record): try
+              it alone after all others, one of which may have given that e-mail up.
+    Upserts   by unique property. Taken: update the record that has the key by now, if there is one. Which record
+              HubSpot names in the conflict does not matter: it may be one that has another value in common.
 """
 
 from __future__ import annotations
@@ -106,20 +108,35 @@ class Lane(ABC):
 
 
 class Updates(Lane):
-    """By record id. `gone` collects the writes whose record HubSpot has no longer; they are not settled."""
+    """By record id. Call `finish` in the end; `gone` then holds the writes that are not settled.
+
+    gone  their record is no longer in HubSpot
+    """
 
     def __init__(self, client: HubSpotClient, mapping: ObjectMapping, settled: Settled) -> None:
         super().__init__(client, mapping, settled)
         self.gone: list[Write] = []
+        self._taken: list[Write] = []
+
+    async def finish(self) -> None:
+        """Settle those whose e-mail was taken when they were sent."""
+        for write in self._taken:
+            await self._alone(write)
+        self._taken.clear()
 
     async def _call(self, writes: Sequence[Write]) -> BatchResult:
         inputs = [write.update_input() for write in writes]
         return await self._client.batch_update(self._mapping.object_type, inputs)
 
     async def _mend(self, write: Write, refusal: Refusal) -> None:
-        if refusal.meaning is not Meaning.GONE:
+        if refusal.meaning is Meaning.GONE:
+            await self._alone(write)
+        elif refusal.meaning is Meaning.TAKEN:
+            self._taken.append(write)
+        else:
             self._settled.refused(write, refusal)
-            return
+
+    async def _alone(self, write: Write) -> None:
         try:
             record = await self._client.update(self._mapping.object_type, write.record_id or "", write.properties)
         except NotFound:
@@ -134,23 +151,18 @@ class Upserts(Lane):
     """By unique property: updates what is there, creates what is not."""
 
     async def _call(self, writes: Sequence[Write]) -> BatchResult:
-        inputs = [write.upsert_input() for write in writes]
-        return await self._client.batch_upsert(
-            self._mapping.object_type, inputs, id_property=self._mapping.key_property
-        )
+        key_property = self._mapping.key_property
+        inputs = [write.upsert_input(key_property) for write in writes]
+        return await self._client.batch_upsert(self._mapping.object_type, inputs, id_property=key_property)
 
     async def _mend(self, write: Write, refusal: Refusal) -> None:
         if refusal.meaning is not Meaning.TAKEN:
             self._settled.refused(write, refusal)
             return
         key_property = self._mapping.key_property
-        others = {name: value for name, value in write.properties.items() if name != key_property}
         try:
             record = await self._client.update(
-                self._mapping.object_type,
-                refusal.existing_id or write.key,
-                others,
-                id_property=None if refusal.existing_id else key_property,
+                self._mapping.object_type, write.key, write.without(key_property), id_property=key_property
             )
         except NotFound:
             self._settled.each(write, Retry(refusal.text))

@@ -35,8 +35,12 @@ class Write:
     def update_input(self) -> RecordInput:
         return RecordInput(self.record_id or "", self.properties, self.trace_id)
 
-    def upsert_input(self) -> RecordInput:
-        return RecordInput(self.key, self.properties, self.trace_id)
+    def upsert_input(self, key_property: str) -> RecordInput:
+        return RecordInput(self.key, self.without(key_property), self.trace_id)
+
+    def without(self, key_property: str) -> Mapping[str, str]:
+        """The properties but for the key: a record that is found by a secondary e-mail keeps its main one."""
+        return {name: value for name, value in self.properties.items() if name != key_property}
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,20 +37,19 @@ class Meaning(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refusal. `text` holds HubSpot's own words; `existing_id` the other record of a TAKEN, if it was named."""
+    """One refusal. `text` holds HubSpot's own words, `after` the delay that HubSpot asked for."""
 
     meaning: Meaning
     text: str
-    existing_id: str | None = None
     after: timedelta | None = None
 
     @classmethod
     def of(cls, error: HubSpotError | BatchError) -> Refusal:
         if isinstance(error, BatchError):
-            return cls(_meaning_in_batch(error), _advised(error.summary, error.details), error.existing_id)
+            return cls(_meaning_in_batch(error), _advised(error.summary, error.details))
         match error:
             case Conflict():
-                return cls(Meaning.TAKEN, error.summary, error.existing_id)
+                return cls(Meaning.TAKEN, error.summary)
             case NotFound():
                 return cls(Meaning.GONE, error.summary)
             case ValidationFailed():
