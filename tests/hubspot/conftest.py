@@ -1,0 +1,3 @@
+from tests.hubspot.live import client, emulator, running_emulator
+
+__all__ = ["client", "emulator", "running_emulator"]
