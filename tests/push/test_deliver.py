@@ -334,6 +334,18 @@ async def test_5xx_after_it_was_applied_makes_no_second_contact(
     assert len(contacts(emulator)) == 2
 
 
+async def test_a_wrong_address_costs_one_call_for_each_kind_of_write(
+    client: HubSpotClient, emulator: EmulatorServer
+) -> None:
+    async with HubSpotClient(emulator.url, emulator.token, api_version="1999-01") as lost:
+        rows = [Row(f"c{number}@x.com", "7" if number == 0 else None) for number in range(50)]
+        outcomes = await push(lost, *rows)
+    for outcome in outcomes.values():
+        assert isinstance(outcome, Retry)
+        assert outcome.error.startswith("404 ")
+    assert len(emulator.calls()) == 2
+
+
 async def test_one_failing_call_takes_no_outcome_from_the_other(
     client: HubSpotClient, emulator: EmulatorServer
 ) -> None:

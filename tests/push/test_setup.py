@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
 from tests.push.contact_rows import Row
 
 from crm_sync.hubspot import HubSpotClient
-from crm_sync.hubspot.errors import Rejected
 from crm_sync.hubspot.objects import PropertyDefinition, PropertyGroup
 from crm_sync.push import ContactPushService, PropertyNames, setup_properties
 from crm_sync.push.setup import State
-from hubspot_emulator import EmulatorServer
 from jobloop.outcome import Complete
 
 NAMES = PropertyNames()
-
-
-@pytest.fixture(autouse=True)
-async def groups_are_served(client: HubSpotClient, emulator: EmulatorServer) -> None:
-    try:
-        await client.create_property_group("contacts", PropertyGroup("probe", "Probe"))
-    except Rejected:
-        pytest.skip("the emulator serves no property groups")
-    emulator.reset()
 
 
 async def test_what_is_missing_is_created_and_a_second_run_changes_nothing(client: HubSpotClient) -> None:

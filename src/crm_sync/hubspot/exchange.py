@@ -68,14 +68,16 @@ def body_of(call: Call, status: int, headers: Mapping[str, str], content: bytes)
         return body
     if body is None and status < 500 and status not in _CLEAR_WITHOUT_BODY:
         raise errors.MalformedAnswer(_not_json(headers, content), str(call), status)
-    raise _error(call, status, headers, body or {})
+    if body is None:
+        body = {"message": f"the answer is {_size(headers, content)}, not HubSpot's JSON."}
+    raise _error(call, status, headers, body)
 
 
 def _error(call: Call, status: int, headers: Mapping[str, str], body: Json) -> errors.ErrorAnswer:
     problem = errors.Problem(
         call=str(call),
         status=status,
-        message=_text(body.get("message")) or "no message",
+        message=_text(body.get("message")) or "HubSpot gave no reason.",
         category=_text(body.get("category")) or _text(body.get("errorType")),
         correlation_id=_text(body.get("correlationId")) or headers.get("x-hubspot-correlation-id"),
         details=details_in(body),
@@ -124,9 +126,13 @@ def _json_object(content: bytes) -> Json | None:
 
 
 def _not_json(headers: Mapping[str, str], content: bytes) -> str:
+    size = _size(headers, content)
+    return f"the answer is {size}, not HubSpot's JSON. Check HUBSPOT_API_BASE_URL and any proxy on the way."
+
+
+def _size(headers: Mapping[str, str], content: bytes) -> str:
     kind = headers.get("content-type", "no content type").partition(";")[0].strip()
-    what = f"{len(content)} bytes of {kind}" if content else "an empty body"
-    return f"the answer is not HubSpot's JSON but {what}. Check HUBSPOT_API_BASE_URL and any proxy in between."
+    return f"{len(content)} bytes of {kind}" if content else "empty"
 
 
 def _policy_in(message: str | None) -> str | None:

@@ -23,14 +23,17 @@ import httpx
 
 from crm_sync.hubspot.errors import (
     AnswerTimeout,
+    Conflict,
     ConnectionCut,
     DailyLimit,
     ErrorAnswer,
     HubSpotError,
     MalformedAnswer,
+    NotFound,
     RateLimited,
     TransportError,
     Unreachable,
+    ValidationFailed,
 )
 from crm_sync.hubspot.exchange import Call, Json, body_of
 from crm_sync.hubspot.ratelimit import RateLimiter, Reading
@@ -40,6 +43,9 @@ from crm_sync.hubspot.token import AccessToken
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+#: What a caller can expect of good calls: they ask whether a record is there, or what HubSpot thinks of a value.
+_EXPECTED = (Conflict, NotFound, ValidationFailed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ class Transport:
                     repeatable=call.repeatable,
                 )
                 if delay_seconds is None:
-                    _log(logging.WARNING, call, error, "failed")
+                    _log(logging.DEBUG if isinstance(error, _EXPECTED) else logging.WARNING, call, error, "failed")
                     raise
                 _log(logging.INFO, call, error, f"attempt {attempt} failed, again in {delay_seconds:.1f} s")
             attempt += 1

@@ -21,6 +21,7 @@ from crm_sync.push.plan import Write
 from jobloop.outcome import Fail, Retry
 
 UNKNOWN_PROPERTY = "PROPERTY_DOESNT_EXIST"
+NO_RECORD = "OBJECT_NOT_FOUND"
 #: A shorter delay than this is left to the queue's own policy, which waits longer anyway.
 _SHORTEST_DELAY = timedelta(minutes=1)
 _PERMANENT_CATEGORIES = frozenset({"VALIDATION_ERROR", "PROPERTY_DOESNT_EXIST", "UNSUPPORTED_OPERATION"})
@@ -65,8 +66,13 @@ class Refusal:
 
 
 def is_about_inputs(error: HubSpotError) -> bool:
-    """True when one input may have spoilt the call for all: a part of the batch may well go through."""
-    return isinstance(error, ValidationFailed | Conflict | NotFound)
+    """True when one input may have spoilt the call for all: a part of the batch may well go through.
+
+    A 404 counts only when HubSpot speaks of records: without its category, the address itself is wrong.
+    """
+    if isinstance(error, NotFound):
+        return error.category == NO_RECORD
+    return isinstance(error, ValidationFailed | Conflict)
 
 
 def without_property(error: HubSpotError, writes: Sequence[Write]) -> tuple[Sequence[Write], Refusal] | None:
@@ -86,7 +92,7 @@ def _meaning_in_batch(error: BatchError) -> Meaning:
     codes = {detail.code for detail in error.details}
     if error.category == "CONFLICT":
         return Meaning.TAKEN
-    if error.category == "OBJECT_NOT_FOUND":
+    if error.category == NO_RECORD:
         return Meaning.GONE
     if error.category in _PERMANENT_CATEGORIES or any(code and code.startswith("INVALID_") for code in codes):
         return Meaning.INVALID
