@@ -14,7 +14,7 @@ from .tokens import DEFAULT_TOKEN
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="hubspot_emulator", description="A HubSpot on localhost.")
     parser.add_argument("--port", type=int, default=8025)
-    parser.add_argument("--seed", type=int, default=0, help="seed of all chance: result order, fault probability")
+    parser.add_argument("--seed", type=int, help="fill the portal from this number; without it, it is empty")
     parser.add_argument("--tier", choices=sorted(TIERS), default="free", help="whose rate limits apply")
     parser.add_argument(
         "--search-lag", type=float, default=2.0, metavar="SECONDS", help="age at which a write is found"

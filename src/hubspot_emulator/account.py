@@ -12,7 +12,9 @@ from .clock import Clock
 from .faults import Faults
 from .portal import Portal
 from .quota import TIERS, Quota
+from .schemas import Schemas
 from .search import Search
+from .seed import SeedSizes, seed_portal
 from .tokens import Tokens
 
 __all__ = ["Account"]
@@ -40,6 +42,7 @@ class Account:
         tier, seed, portal_id, _ = self._initial
         self.portal = Portal(clock=self.clock, behaviour=self.behaviour, portal_id=portal_id, seed=seed)
         self.search = Search(self.portal)
+        self.schemas = Schemas(self.portal)
         self.tokens = Tokens()
         self.quota = Quota(self.clock, self.behaviour, tier)
         self.faults = Faults(seed)
@@ -52,6 +55,13 @@ class Account:
             for field in dataclasses.fields(Behaviour):
                 setattr(self.behaviour, field.name, getattr(self._initial[3], field.name))
             self._fill()
+
+    def seed(self, number: int, sizes: SeedSizes | None = None) -> dict[str, int]:
+        """Fill the portal; counts by object type. Raises ValueError when there are records already."""
+        with self.lock:
+            if any(table.records for table in self.portal.tables.values()):
+                raise ValueError("the portal has records already; reset it first")
+            return seed_portal(self.portal, number, sizes)
 
     def correlation_id(self) -> str:
         """A UUID that differs from every other of this emulator."""

@@ -13,6 +13,7 @@ from .clock import iso
 from .portal import Portal
 from .problems import BadRequest, Conflict, InvalidProperties, NotFound, Problem
 from .record import Record, shown
+from .relations import Link
 from .table import Table
 
 __all__ = ["MAX_INPUTS", "MAX_INPUTS_WITH_HISTORY", "Batch", "Reply", "inputs_of"]
@@ -29,7 +30,7 @@ class _Prepared:
     trace_id: str | None
     cleaned: dict[str, str]
     record: Record | None
-    associations: object = None
+    links: tuple[Link, ...] = ()
 
 
 def inputs_of(body: Mapping[str, Any], limit: int = MAX_INPUTS) -> list[Mapping[str, Any]]:
@@ -62,7 +63,8 @@ class Batch:
 
         def prepare(one: Mapping[str, Any]) -> _Prepared:
             cleaned = self._portal.prepared(self._table, one.get("properties"))
-            return _Prepared(_trace_id(one), cleaned, None, one.get("associations"))
+            links = self._portal.relations.wanted(self._table, one.get("associations"))
+            return _Prepared(_trace_id(one), cleaned, None, tuple(links))
 
         return self._write(inputs, prepare, created=201)
 
@@ -75,7 +77,7 @@ class Batch:
             record = self._portal.find(self._table, _id(one), id_property=_id_property(one), merged=False)
             if record is None:
                 raise self._missing([_id(one)])
-            return _Prepared(_trace_id(one), self._portal.cleaned(self._table, one.get("properties")), record)
+            return _Prepared(_trace_id(one), self._portal.cleaned(self._table, one.get("properties"), record), record)
 
         return self._write(inputs, prepare, created=200)
 
@@ -96,7 +98,7 @@ class Batch:
             raw = one.get("properties")
             record = table.holder(id_property, _id(one))
             if record is not None:
-                return _Prepared(_trace_id(one), portal.cleaned(table, raw), record)
+                return _Prepared(_trace_id(one), portal.cleaned(table, raw, record), record)
             with_key = {id_property: _id(one), **raw} if isinstance(raw, Mapping) else raw
             return _Prepared(_trace_id(one), portal.prepared(table, with_key), None)
 
@@ -139,9 +141,7 @@ class Batch:
     def _apply(self, one: _Prepared, says_new: bool) -> dict[str, Any]:
         is_new = one.record is None
         if one.record is None:
-            record = self._portal.insert(self._table, one.cleaned)
-            if one.associations:
-                self._portal.associate_new(self._table, record, one.associations)
+            record = self._portal.insert(self._table, one.cleaned, one.links)
         else:
             record = self._portal.change(self._table, one.record, one.cleaned)
         result = shown(record)

@@ -40,6 +40,15 @@ class Behaviour:
     conflict_names_existing_id: bool = True
     """[O] `Existing ID: 123` in a 409. A best-effort hint; False leaves it out."""
 
+    first_company_is_primary: bool = True
+    """[C] The first company of a contact, deal or ticket gets the primary type as well as the unlabelled one."""
+
+    merge_creates_record: bool = False
+    """[C] A merge of anything but contacts retires both ids and makes a new record."""
+
+    search_body_limit_characters: int = 3_000
+    """[D] A longer search request is refused. 0: no limit."""
+
     legacy_paths: bool = True
     """[D] v1 to v4 paths answer (they lose support in 2027). False: 404, only dated paths remain."""
 

@@ -11,7 +11,16 @@ from .problems import BadRequest, Conflict, NotFound
 from .propertydef import PropertyDefinition
 from .table import Table
 
-__all__ = ["archive_property", "change_property", "define_property", "defined"]
+__all__ = [
+    "archive_property",
+    "change_group",
+    "change_property",
+    "define_group",
+    "define_property",
+    "defined",
+    "group",
+    "remove_group",
+]
 
 _FIELD_TYPES = {
     "string": {"text", "textarea", "file", "html", "phonenumber"},
@@ -87,6 +96,41 @@ def archive_property(table: Table, name: str, clock: Clock) -> None:
     definition.archived_ms = clock.now_ms()
     table.unique.pop(name, None)
     table.version += 1
+
+
+def group(table: Table, name: str) -> dict[str, Any]:
+    """Raises NotFound."""
+    if name not in table.groups:
+        raise NotFound(f"Property group {name} does not exist")
+    return table.groups[name]
+
+
+def define_group(table: Table, body: Mapping[str, Any]) -> dict[str, Any]:
+    name, label, order = body.get("name"), body.get("label"), body.get("displayOrder", -1)
+    if not isinstance(name, str) or not isinstance(label, str) or _NAME.fullmatch(name) is None:
+        raise BadRequest("Some required fields were not set: [name, label]")
+    if isinstance(order, bool) or not isinstance(order, int):
+        raise BadRequest("Invalid input JSON: displayOrder must be a number")
+    if name in table.groups:
+        raise Conflict(f"Property group {name} already exists")
+    return table.add_group(name, label, order)
+
+
+def change_group(table: Table, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    changed = group(table, name)
+    label, order = body.get("label", changed["label"]), body.get("displayOrder", changed["displayOrder"])
+    if not isinstance(label, str) or isinstance(order, bool) or not isinstance(order, int):
+        raise BadRequest("Invalid input JSON: label must be text, displayOrder a number")
+    changed |= {"label": label, "displayOrder": order}
+    return changed
+
+
+def remove_group(table: Table, name: str) -> None:
+    """Raises BadRequest while properties are in it."""
+    group(table, name)
+    if any(one.group_name == name and one.archived_ms is None for one in table.properties.values()):
+        raise BadRequest(f"Property group {name} still has properties")
+    del table.groups[name]
 
 
 def _check(table: Table, body: Mapping[str, Any]) -> None:

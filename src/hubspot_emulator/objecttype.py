@@ -7,6 +7,10 @@ from dataclasses import dataclass
 __all__ = ["STANDARD_TYPES", "ObjectType"]
 
 
+# Activities are read and written with the scopes of contacts, and need a time [D].
+_ACTIVITY = "crm.objects.contacts"
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectType:
     """One kind of record.
@@ -22,6 +26,7 @@ class ObjectType:
     default_properties: tuple[str, ...]
     display_property: str
     searched_properties: tuple[str, ...] = ()
+    required_properties: tuple[str, ...] = ()
     created_property: str = "hs_createdate"
     modified_property: str = "hs_lastmodifieddate"
     read_scope: str = ""
@@ -75,6 +80,7 @@ def _standard(
         default_properties=tuple(dict.fromkeys([*defaults.split(), "hs_object_id", created, modified])),
         display_property=display,
         searched_properties=tuple(searched.split()),
+        required_properties=("hs_timestamp",) if scope == _ACTIVITY and name != "contacts" else (),
         created_property=created,
         modified_property=modified,
         read_scope=f"{scope}.read",
@@ -84,9 +90,6 @@ def _standard(
         stage_property=pipeline[1] if pipeline else None,
     )
 
-
-# Activities are read and written with the scopes of contacts [D].
-_ACTIVITY = "crm.objects.contacts"
 
 STANDARD_TYPES: tuple[ObjectType, ...] = (
     _standard(

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .behaviour import Behaviour
 from .catalogue import LIFECYCLE_STAGES
 from .clock import Clock
+from .emailevents import EmailEvents
+from .forms import Forms
 from .objecttype import STANDARD_TYPES, ObjectType
+from .owners import Owners
+from .pipeline import Pipelines, standard_pipelines
 from .problems import BadRequest, Conflict, InvalidProperties, NotFound, PropertyError
 from .record import Record
+from .relations import Link, Relations
 from .searchindex import SearchIndex
 from .table import Table
 
-__all__ = ["Portal"]
+__all__ = ["Portal", "record_number"]
+
+_ARCHIVE_KEPT_MS = 90 * 86_400_000
 
 
 class Portal:
@@ -30,6 +37,11 @@ class Portal:
         self._names: dict[str, Table] = {}
         self._batches = 0
         self.index = SearchIndex(clock, behaviour)
+        self.pipelines: dict[str, Pipelines] = {}
+        self.relations = Relations(self.tables, lambda: behaviour.first_company_is_primary)
+        self.owners = Owners()
+        self.forms = Forms(portal_id)
+        self.email_events = EmailEvents()
         for object_type in STANDARD_TYPES:
             self.add_type(object_type)
 
@@ -38,6 +50,7 @@ class Portal:
     def add_type(self, object_type: ObjectType) -> Table:
         table = Table(object_type, self.behaviour.first_record_id)
         self.tables[object_type.type_id] = table
+        self.pipelines[object_type.type_id] = standard_pipelines(object_type.name)
         for name in object_type.names:
             self._names[name.lower()] = table
         return table
@@ -75,6 +88,7 @@ class Portal:
         if number is None:
             return None
         if archived:
+            self.purge_old_archives(table)
             record = table.records.get(number)
             return record if record is not None and record.archived else None
         return table.resolve(number) if merged else table.live(number)
@@ -85,8 +99,8 @@ class Portal:
 
     # writing
 
-    def cleaned(self, table: Table, raw: object) -> dict[str, str]:
-        """Property values as HubSpot would store them; `""` stands for cleared.
+    def cleaned(self, table: Table, raw: object, record: Record | None = None) -> dict[str, str]:
+        """Property values as HubSpot would store them; `""` stands for cleared. `record`: what they are for.
 
         Raises InvalidProperties with every refused value, BadRequest when `raw` is no map of strings.
         """
@@ -112,9 +126,39 @@ class Portal:
                     errors.append(parsed)
                 else:
                     cleaned[name] = parsed
+        if error := self._stage_error(table, cleaned, record):
+            errors.append(error)
         if errors:
             raise InvalidProperties(errors, self.id)
         return cleaned
+
+    def _stage_error(self, table: Table, cleaned: dict[str, str], record: Record | None) -> PropertyError | None:
+        """Refuses a stage that is not one of its pipeline's; sets what a deal's stage implies."""
+        type_ = table.type
+        if type_.stage_property is None or type_.pipeline_property is None:
+            return None
+        pipelines = self.pipelines[type_.type_id]
+        first = pipelines.first()
+        if first is None:
+            return None
+        before = record.properties if record is not None else {}
+        pipeline_id = cleaned.get(type_.pipeline_property) or before.get(type_.pipeline_property)
+        if pipeline_id is None:
+            pipeline_id = cleaned[type_.pipeline_property] = first.id
+        pipeline = pipelines.find(pipeline_id)
+        if pipeline is None:
+            return PropertyError(type_.pipeline_property, "INVALID_OPTION", f"{pipeline_id} is no pipeline")
+        stage_id = cleaned.get(type_.stage_property)
+        if not stage_id:
+            return None
+        stage = pipeline.stages.get(stage_id)
+        if stage is None:
+            message = f"{stage_id} is no stage of pipeline {pipeline_id}"
+            return PropertyError(type_.stage_property, "INVALID_OPTION", message)
+        if "isClosed" in stage.metadata:
+            cleaned["hs_is_closed"] = stage.metadata["isClosed"]
+            cleaned["hs_is_closed_won"] = str(stage.metadata.get("probability") == "1.0").lower()
+        return None
 
     def _text(self, name: str, value: Any) -> str:
         if value is None:
@@ -141,11 +185,13 @@ class Portal:
             return Conflict(message)
         return None
 
-    def insert(self, table: Table, cleaned: Mapping[str, str]) -> Record:
+    def insert(self, table: Table, cleaned: Mapping[str, str], links: Sequence[Link] = ()) -> Record:
         """Create from cleaned values without a conflict."""
         table.version += 1
         record = table.add({name: value for name, value in cleaned.items() if value}, self.clock.now_ms())
         self.index.written(table, record, None)
+        for link in links:
+            self.relations.associate(table, record, link.target, link.record, link.types)
         return record
 
     def change(self, table: Table, record: Record, cleaned: Mapping[str, str]) -> Record:
@@ -178,8 +224,12 @@ class Portal:
         return dict(cleaned)
 
     def prepared(self, table: Table, raw: object) -> dict[str, str]:
-        """As `cleaned`, for a record that is to be created."""
-        return self.cleaned(table, raw)
+        """As `cleaned`, for a record that is to be created: required properties must be there."""
+        cleaned = self.cleaned(table, raw)
+        if lacking := [name for name in table.required if not cleaned.get(name)]:
+            errors = [PropertyError(name, "REQUIRED_FIELD", f"{name} is required") for name in lacking]
+            raise InvalidProperties(errors, self.id)
+        return cleaned
 
     def loses_a_result(self) -> bool:
         """Whether this batch answer is the one that silently lacks a result (`silent_loss_every`)."""
@@ -188,20 +238,17 @@ class Portal:
         self._batches += 1
         return self._batches % self.behaviour.silent_loss_every == 0
 
-    def associate_new(self, table: Table, record: Record, raw: object) -> None:
-        """The `associations` of a create request."""
-        raise NotImplementedError
-
-    def create(self, table: Table, raw: object) -> Record:
-        """Raises InvalidProperties or Conflict."""
+    def create(self, table: Table, raw: object, associations: object = None) -> Record:
+        """Raises InvalidProperties or Conflict; BadRequest or NotFound for its associations."""
         cleaned = self.prepared(table, raw)
+        links = self.relations.wanted(table, associations)
         if problem := self.conflict(table, cleaned, None):
             raise problem
-        return self.insert(table, cleaned)
+        return self.insert(table, cleaned, links)
 
     def update(self, table: Table, record: Record, raw: object) -> Record:
         """Raises InvalidProperties or Conflict."""
-        cleaned = self.cleaned(table, raw)
+        cleaned = self.cleaned(table, raw, record)
         if problem := self.conflict(table, cleaned, record):
             raise problem
         return self.change(table, record, cleaned)
@@ -214,13 +261,24 @@ class Portal:
         before = self.index.snapshot(record)
         table.release(record)
         record.archived_ms = self.clock.now_ms()
+        table.archive.append((record.archived_ms, record.id))
         self.index.written(table, record, before)
 
     def purge(self, table: Table, record: Record) -> None:
         """Gone for good, archived or not."""
         table.version += 1
         self.index.forget(table, record)
+        self.relations.store.forget(table.type.type_id, record.id)
         table.remove(record)
+
+    def purge_old_archives(self, table: Table) -> None:
+        """Archived records are kept for 90 days [D]."""
+        oldest_ms = self.clock.now_ms() - _ARCHIVE_KEPT_MS
+        while table.archive and table.archive[0][0] < oldest_ms:
+            _, id_ = table.archive.popleft()
+            record = table.records.get(id_)
+            if record is not None and record.archived:
+                self.purge(table, record)
 
 
 def record_number(text: str) -> int | None:

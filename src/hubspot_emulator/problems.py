@@ -20,7 +20,7 @@ A message is no contract; status and category are [D].
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 __all__ = [
@@ -46,6 +46,7 @@ class Problem(Exception):
 
     status: ClassVar[int] = 500
     category: str | None = None
+    sub_category: str | None = None
 
     def __init__(self, message: str, **context: Sequence[str]) -> None:
         super().__init__(message)
@@ -68,7 +69,7 @@ class Problem(Exception):
 
     def batch_entry(self) -> dict[str, Any]:
         """This problem as one of the `errors` of a 207; trace ids and ids travel in `context`."""
-        return {
+        entry = {
             "status": "error",
             "category": self.category or "VALIDATION_ERROR",
             "message": self.message,
@@ -76,6 +77,9 @@ class Problem(Exception):
             "errors": self.details(),
             "links": {},
         }
+        if self.sub_category is not None:
+            entry["subCategory"] = self.sub_category
+        return entry
 
 
 class BadRequest(Problem):
@@ -216,8 +220,3 @@ class RateLimited(Problem):
         if not self.search:
             body["groupName"] = self.group
         return body
-
-
-def first_of(problems: Mapping[int, Problem]) -> Problem:
-    """The problem of the lowest input position: the one HubSpot names when it names only one."""
-    return problems[min(problems)]

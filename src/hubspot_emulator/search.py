@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .portal import Portal
@@ -67,7 +67,9 @@ class Search:
     def _ids(self, table: Table, groups: list[list[object]], query: str, sort_name: str, descending: bool) -> list[int]:
         stale = self._portal.index.stale(table)
         key = (table.type.type_id, table.version, json.dumps([groups, query, sort_name, descending], sort_keys=True))
-        if not stale and key in self._remembered:
+        # Associations do not move a table's version, so what they decide is not remembered.
+        lasting = not stale and "associations." not in key[2]
+        if lasting and key in self._remembered:
             self._remembered.move_to_end(key)
             return self._remembered[key]
         compiled = [[self._compile(table, one) for one in group] for group in groups]
@@ -80,14 +82,19 @@ class Search:
             present.sort(key=lambda pair: pair[0][1], reverse=descending)
             records = [record for _, record in present] + [record for key_, record in keyed if key_[0]]
         ids = [record.id for record in records]
-        if not stale:
+        if lasting:
             self._remembered[key] = ids
             while len(self._remembered) > _REMEMBERED:
                 self._remembered.popitem(last=False)
         return ids
 
     def _compile(self, table: Table, raw: object) -> Predicate:
-        return compile_filter(table, raw)
+        def associated(name: str) -> Callable[[Record], set[str]]:
+            target = self._portal.table(name)
+            relations = self._portal.relations
+            return lambda record: {str(other) for other, _ in relations.targets(table, record, target)}
+
+        return compile_filter(table, raw, associated)
 
     def _scan(
         self,

@@ -13,9 +13,11 @@ from .record import Record
 if TYPE_CHECKING:
     from .table import Table
 
-__all__ = ["Predicate", "compile_filter", "sort_value", "value_reader"]
+__all__ = ["Associated", "Predicate", "compile_filter", "sort_value", "value_reader"]
 
 Predicate = Callable[[Record], bool]
+Associated = Callable[[str], Callable[[Record], set[str]]]
+"""Type name → reader of the ids (as text) of a record's associated records of that type."""
 _Comparable = float | int | str
 
 _OPERATORS = {
@@ -25,8 +27,8 @@ _OPERATORS = {
 _TOKEN = re.compile(r"[^\W_]+")
 
 
-def compile_filter(table: Table, raw: object) -> Predicate:
-    """One `{propertyName, operator, value | values, highValue}`.
+def compile_filter(table: Table, raw: object, associated: Associated) -> Predicate:
+    """One `{propertyName, operator, value | values, highValue}`; `associations.contact` asks for an associated id.
 
     Text is compared without regard to case; the values of IN and NOT_IN on text are looked up as they are
     given, in an index that is lower-cased [D]. A record without the property matches only the operators that
@@ -40,6 +42,8 @@ def compile_filter(table: Table, raw: object) -> Predicate:
     if operator not in _OPERATORS:
         raise BadRequest(f"Invalid input JSON: {operator} is not one of the operators {sorted(_OPERATORS)}")
     definition = table.properties.get(name)
+    if definition is None and name.startswith("associations."):
+        return _association(raw, operator, associated(name.removeprefix("associations.")))
     if definition is None:
         raise BadRequest(f"There was a problem with the request: property {name} does not exist", propertyName=[name])
     read = value_reader(table, definition)
@@ -55,6 +59,20 @@ def compile_filter(table: Table, raw: object) -> Predicate:
     if operator == "BETWEEN":
         return _between(read, low, comparable(definition, _text(raw, "highValue")))
     return _comparison(operator, read, low)
+
+
+def _association(raw: Mapping[str, Any], operator: str, read: Callable[[Record], set[str]]) -> Predicate:
+    if operator == "HAS_PROPERTY":
+        return lambda record: bool(read(record))
+    if operator == "NOT_HAS_PROPERTY":
+        return lambda record: not read(record)
+    if operator == "EQ":
+        wanted = {_text(raw, "value")}
+    elif operator == "IN" and isinstance(raw.get("values"), list):
+        wanted = {str(one) for one in raw["values"]}
+    else:
+        raise BadRequest(f"Operator {operator} does not suit {raw['propertyName']}")
+    return lambda record: not wanted.isdisjoint(read(record))
 
 
 def _text(raw: Mapping[str, Any], key: str) -> str:

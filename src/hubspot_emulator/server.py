@@ -19,6 +19,7 @@ from .calls import Call
 from .clock import Clock
 from .faults import Fault
 from .portal import Portal
+from .seed import SeedSizes
 from .tokens import DEFAULT_TOKEN
 
 __all__ = ["EmulatorServer", "serve"]
@@ -33,7 +34,8 @@ class EmulatorServer:
             httpx.get(f"{hubspot.url}/crm/v3/objects/contacts",
                       headers={"Authorization": f"Bearer {hubspot.token}"})
 
-    `port` 0 takes a free one. `url` answers from the moment the block is entered. Two servers share nothing.
+    `port` 0 takes a free one; `seed` is that of chance (result order, probability of faults). `url` answers from the
+    moment the block is entered. Two servers share nothing.
     """
 
     def __init__(
@@ -155,6 +157,10 @@ class EmulatorServer:
         with self.account.lock:
             self.account.quota.set_tier(tier)
 
+    def seed(self, number: int, **sizes: int) -> dict[str, int]:
+        """Fill the empty portal from one integer; `sizes` are the fields of `SeedSizes`. Counts by type."""
+        return self.account.seed(number, SeedSizes(**sizes))
+
     def reset(self) -> None:
         """Back to the state after the start, without stopping."""
         self.account.reset()
@@ -212,9 +218,14 @@ def serve(
     host: str = "127.0.0.1",
     tier: str = "free",
     behaviour: Behaviour | None = None,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> None:
-    """Serve in the foreground until interrupted. Raises OSError when the port is taken."""
+    """Serve in the foreground until interrupted, from an empty portal or, given `seed`, a full one.
+
+    Raises OSError when the port is taken.
+    """
     listener = socket.create_server((host, port))
-    account = Account(tier=tier, behaviour=behaviour, seed=seed)
+    account = Account(tier=tier, behaviour=behaviour, seed=seed or 0)
+    if seed is not None:
+        account.seed(seed)
     _Server(account, "info").run_on(listener)

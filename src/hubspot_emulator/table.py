@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,8 @@ __all__ = ["Table"]
 class Table:
     """Records by id, in id order; unique values by property; ids that a merge retired.
 
-    Archived records stay in `records` until they are purged, but no longer hold their unique values.
+    Archived records stay in `records` until they are purged, but no longer hold their unique values; `archive`
+    lists (when in ms, id) in the order of archiving. `required`: what a new record must have.
     """
 
     def __init__(self, object_type: ObjectType, first_id: int) -> None:
@@ -32,6 +34,8 @@ class Table:
         }
         self.merged: dict[int, int] = {}
         self.next_id = first_id
+        self.required: tuple[str, ...] = object_type.required_properties
+        self.archive: deque[tuple[int, int]] = deque()
         self.version = 0
 
     def add_group(self, name: str, label: str, display_order: int = -1) -> dict[str, Any]:

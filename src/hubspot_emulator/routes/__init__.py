@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from hubspot_emulator.router import Route
 
-from . import account, control, objects, properties
+from . import account, associations, control, marketing, objects, owners, pipelines, properties, schemas
 
 __all__ = ["api_routes", "control_routes"]
 
 
 def api_routes() -> list[Route]:
-    return [*objects.ROUTES, *properties.ROUTES, *account.ROUTES]
+    parts = (objects, associations, properties, schemas, owners, pipelines, marketing, account)
+    return [route for part in parts for route in part.ROUTES]
 
 
 def control_routes() -> list[Route]:

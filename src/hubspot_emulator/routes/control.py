@@ -12,6 +12,7 @@ from hubspot_emulator.clock import iso
 from hubspot_emulator.problems import BadRequest
 from hubspot_emulator.quota import TIERS, Tier
 from hubspot_emulator.router import Handler, Route
+from hubspot_emulator.seed import SeedSizes
 from hubspot_emulator.web import Answer, Request
 
 __all__ = ["ROUTES"]
@@ -148,6 +149,51 @@ def set_behaviour(account: Account, request: Request) -> Answer:
     return behaviour(account, request)
 
 
+def seed(account: Account, request: Request) -> Answer:
+    """`{"seed": 1}` and any of the fields of `SeedSizes`, such as `"contacts": 100`; into an empty portal."""
+    sizes = dict(request.object)
+    number = sizes.pop("seed", 1)
+    if not isinstance(number, int):
+        raise BadRequest("seed is a number")
+    return Answer(account.seed(number, SeedSizes(**sizes)), 201)
+
+
+def add_owner(account: Account, request: Request) -> Answer:
+    body = request.object
+    owner = account.portal.owners.add(
+        str(body["email"]),
+        str(body.get("firstName", "")),
+        str(body.get("lastName", "")),
+        at_ms=account.clock.now_ms(),
+        archived=body.get("archived") is True,
+    )
+    return Answer(owner, 201)
+
+
+def add_form(account: Account, request: Request) -> Answer:
+    """`{"name": "…"}`; the answer's `id` takes submissions."""
+    return Answer(account.portal.forms.add(str(request.object["name"]), account.clock.now_ms()), 201)
+
+
+def submit_form(account: Account, request: Request) -> Answer:
+    """`{"email": "…", …}`: the values of the submission."""
+    values = {str(name): str(value) for name, value in request.object.items()}
+    account.portal.forms.submit(request.params["form_id"], values, account.clock.now_ms())
+    return Answer(None, 204)
+
+
+def add_email_event(account: Account, request: Request) -> Answer:
+    """`{"type": "OPEN", "recipient": "…"}`, and `created` in ms if it is not to be now."""
+    body = request.object
+    created_ms = body.get("created", account.clock.now_ms())
+    if not isinstance(created_ms, int):
+        raise BadRequest("created is a number of milliseconds")
+    event = account.portal.email_events.add(
+        str(body["type"]), str(body["recipient"]), created_ms, portal_id=account.portal.id
+    )
+    return Answer(event, 201)
+
+
 def _route(method: str, tail: str, handler: Handler) -> Route:
     return Route(f"control.{handler.__name__}", method, (f"/_emulator{tail}",), handler)
 
@@ -162,6 +208,11 @@ ROUTES = (
     _route("DELETE", "/faults", clear_faults),
     _route("GET", "/tokens", tokens),
     _route("POST", "/tokens", set_token),
+    _route("POST", "/seed", seed),
+    _route("POST", "/owners", add_owner),
+    _route("POST", "/forms", add_form),
+    _route("POST", "/forms/{form_id}/submissions", submit_form),
+    _route("POST", "/email-events", add_email_event),
     _route("PUT", "/tier", set_tier),
     _route("GET", "/clock", clock),
     _route("POST", "/clock", set_clock),

@@ -6,6 +6,7 @@ from typing import Any
 
 from hubspot_emulator.account import Account
 from hubspot_emulator.batch import Batch
+from hubspot_emulator.merge import gdpr_delete, merge
 from hubspot_emulator.problems import BadRequest
 from hubspot_emulator.record import Record, shown
 from hubspot_emulator.router import DATED, Handler, Route
@@ -27,7 +28,12 @@ def _shown(account: Account, table: Table, record: Record, request: Request) -> 
     history = request.names("propertiesWithHistory")
     names = request.names("properties")
     chosen = [*(names or table.type.default_properties), *history]
-    return shown(record, [name for name in chosen if name in table.properties], history)
+    body = shown(record, [name for name in chosen if name in table.properties], history)
+    if targets := [account.portal.table(name) for name in request.names("associations")]:
+        path = request.path.removesuffix(f"/{record.id}")
+        if inline := account.portal.relations.inline(table, record, targets, path):
+            body["associations"] = inline
+    return body
 
 
 def list_page(account: Account, request: Request) -> Answer:
@@ -37,6 +43,7 @@ def list_page(account: Account, request: Request) -> Answer:
     high = _MAX_PAGE_WITH_HISTORY if request.names("propertiesWithHistory") else _MAX_PAGE
     limit = request.number("limit", 10, low=1, high=high)
     first = request.number("after", 0, low=0, high=10**18)
+    account.portal.purge_old_archives(table)
     page: list[Record] = []
     following: int | None = None
     for record in table.from_id(first):
@@ -58,7 +65,7 @@ def create(account: Account, request: Request) -> Answer:
     body = request.object
     if "properties" not in body:
         raise BadRequest("Some required fields were not set: [properties]")
-    return Answer(shown(account.portal.create(table, body["properties"])), 201)
+    return Answer(shown(account.portal.create(table, body["properties"], body.get("associations"))), 201)
 
 
 def get(account: Account, request: Request) -> Answer:
@@ -93,6 +100,9 @@ def archive(account: Account, request: Request) -> Answer:
 def search(account: Account, request: Request) -> Answer:
     """Never associations, never archived records [O]."""
     table = _table(account, request)
+    limit = account.behaviour.search_body_limit_characters
+    if limit and len(request.body.decode("utf-8", "replace")) > limit:
+        raise BadRequest(f"A search request has at most {limit} characters")
     body = request.object
     total, records, after = account.search.page(table, body)
     names = body.get("properties") or table.type.default_properties
@@ -103,6 +113,25 @@ def search(account: Account, request: Request) -> Answer:
     if after is not None:
         answer["paging"] = {"next": {"after": after}}
     return Answer(answer)
+
+
+def merge_records(account: Account, request: Request) -> Answer:
+    table = _table(account, request)
+    body = request.object
+    primary, other = body.get("primaryObjectId"), body.get("objectIdToMerge")
+    if not isinstance(primary, str) or not isinstance(other, str):
+        raise BadRequest("Some required fields were not set: [primaryObjectId, objectIdToMerge]")
+    return Answer(shown(merge(account.portal, table, primary, other)))
+
+
+def gdpr_delete_record(account: Account, request: Request) -> Answer:
+    table = _table(account, request)
+    body = request.object
+    id_, id_property = body.get("objectId"), body.get("idProperty")
+    if not isinstance(id_, str) or not isinstance(id_property, str | None):
+        raise BadRequest("Some required fields were not set: [objectId]")
+    gdpr_delete(account.portal, table, id_, id_property)
+    return Answer(None, 204)
 
 
 def batch_create(account: Account, request: Request) -> Answer:
@@ -143,6 +172,8 @@ ROUTES = (
     _route("update", "PATCH", "/{record_id}", update, "write"),
     _route("archive", "DELETE", "/{record_id}", archive, "write"),
     _route("search", "POST", "/search", search, "read", "search"),
+    _route("merge", "POST", "/merge", merge_records, "write"),
+    _route("gdpr_delete", "POST", "/gdpr-delete", gdpr_delete_record, "write"),
     _route("batch_create", "POST", "/batch/create", batch_create, "write"),
     _route("batch_read", "POST", "/batch/read", batch_read, "read"),
     _route("batch_update", "POST", "/batch/update", batch_update, "write"),
