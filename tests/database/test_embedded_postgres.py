@@ -219,15 +219,21 @@ def test_an_open_folder_is_used_as_it_is(data_dir: Path) -> None:
         assert stat.S_IMODE(server.directory.stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("trick", ["link", "owner"])
 def test_a_planted_folder_in_the_temporary_directory_is_refused(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, trick: str
 ) -> None:
-    """Somebody who may write to the temporary folder makes ours first, as a link to a place of theirs."""
+    """Somebody who may write to the temporary folder makes ours first: theirs, or a link to a place of theirs."""
+    if trick == "owner" and os.geteuid() != 0:
+        pytest.skip("only root can play somebody else")
     data_dir.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(data_dir))
     deep = data_dir / ("d" * SOCKET_PATH_LIMIT_BYTES)
     expected = find_home(deep).socket_directory
-    expected.rmdir()
-    expected.symlink_to(tempfile.mkdtemp(dir=data_dir))
+    if trick == "link":
+        expected.rmdir()
+        expected.symlink_to(tempfile.mkdtemp(dir=data_dir))
+    else:
+        os.chown(expected, 12_345, 12_345)
     with pytest.raises(EmbeddedPostgresError, match="belongs to somebody else"):
         find_home(deep)

@@ -75,6 +75,9 @@ async def test_behind_a_pooler_no_statement_name_is_used_twice(database_url: str
             async with engine.connect() as connection:
                 for number in range(5):
                     assert await connection.scalar(text("SELECT CAST(:n AS int)"), {"n": number}) == number
+                driver = (await connection.get_raw_connection()).driver_connection
+                assert driver is not None
+                await driver.fetch("SELECT 1")  # the driver keeps none of its own
                 statements = await connection.execute(text("SELECT name FROM pg_prepared_statements"))
                 names += statements.scalars().all()
         assert names
