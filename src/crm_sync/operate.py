@@ -1,7 +1,8 @@
 """What an operator asks of a queue and does to it; the commands and the web show the same answers."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,9 +54,19 @@ class QueueStatus:
         }
 
 
+#: What differs between two errors of the same kind: addresses, ids, long numbers.
+_PARTICULARS = re.compile(
+    r"[^\s\"'<>()]+@[^\s\"'<>()]*[\w.]|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b\d{5,}\b"
+)
+_MOST_TEXTS = 5_000
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """Rows with the same error text. `state` is "error", or "waiting" for those that will be tried again."""
+    """Rows with the same error. Texts that differ in addresses, ids and long numbers only are one, with "…" for those.
+
+    `state` is "error", or "waiting" for rows that will be tried again; `examples` are up to three ids.
+    """
 
     state: str
     error: str
@@ -83,12 +94,17 @@ async def queue_status(engine: AsyncEngine, queue: JobQueue) -> QueueStatus:
 
 async def queue_errors(engine: AsyncEngine, queue: JobQueue, most: int = 20) -> list[ErrorGroup]:
     """The commonest first."""
+    groups: dict[tuple[str, str], ErrorGroup] = {}
     async with database_errors(engine.url), engine.connect() as connection:
-        rows = await connection.execute(statements.errors(queue), {"most": most})
-        return [
-            ErrorGroup("error" if row.role == Role.ERROR.value else "waiting", row.error, row.rows, tuple(row.examples))
-            for row in rows
-        ]
+        for row in await connection.execute(statements.errors(queue), {"most": _MOST_TEXTS}):
+            state, kind = "error" if row.role == Role.ERROR.value else "waiting", _PARTICULARS.sub("…", row.error)
+            seen = groups.get((state, kind))
+            groups[state, kind] = (
+                replace(seen, error=kind, rows=seen.rows + row.rows, examples=(*seen.examples, *row.examples)[:3])
+                if seen
+                else ErrorGroup(state, row.error, row.rows, tuple(row.examples))
+            )
+    return sorted(groups.values(), key=lambda group: (-group.rows, group.error))[:most]
 
 
 async def requeue(engine: AsyncEngine, queue: JobQueue, where: Sequence[sa.ColumnElement[bool]] = ()) -> int:

@@ -19,4 +19,4 @@ def demo(
     from crm_sync.cli.demo.play import play
     from crm_sync.cli.opening import read_settings
 
-    asyncio.run(play(read_settings(), file, faults=faults))
+    asyncio.run(play(read_settings(log_level="ERROR"), file, faults=faults))

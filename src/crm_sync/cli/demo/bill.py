@@ -1,6 +1,7 @@
 """Bill: what the demo's push came to, counted from the rows themselves."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -13,7 +14,7 @@ _GROUPS, _EXAMPLES = 8, 2
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Contacts that failed with the same words; `examples` are e-mail addresses, as they are in the table."""
+    """Contacts that failed with the same words; `examples` are their e-mail addresses as the table has them."""
 
     rows: int
     error: str
@@ -63,8 +64,13 @@ async def count_up(runtime: Runtime, seconds: float) -> Bill:
         groups = await queue_errors(runtime.engine, runtime.contact_queue(), _GROUPS)
         failures = []
         for group in groups:
-            emails = await connection.scalars(
-                sa.select(Contact.email).where(Contact.id.in_(group.examples)).order_by(Contact.id).limit(_EXAMPLES)
+            chosen = Contact.id.in_([UUID(example) for example in group.examples])
+            rows = await connection.execute(
+                sa.select(Contact.email, Contact.name).where(chosen).order_by(Contact.id).limit(_EXAMPLES)
             )
-            failures.append(Failure(group.rows, group.error, tuple(repr(email) for email in emails)))
+            failures.append(Failure(group.rows, group.error, tuple(_example(*row) for row in rows)))
     return Bill(completed, failed, retried, seconds, tuple(failures))
+
+
+def _example(email: str | None, name: str | None) -> str:
+    return repr(email) if email is not None else f"(no address) {name or ''}"

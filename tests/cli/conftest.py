@@ -1,0 +1,4 @@
+from tests.application_fixtures import _hubspot, contacts, hubspot
+from tests.cli.shell import shell
+
+__all__ = ["_hubspot", "contacts", "hubspot", "shell"]

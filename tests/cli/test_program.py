@@ -1,0 +1,104 @@
+"""The command as a whole: help is quick, wrong input is one sentence and an exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.shell import Shell, failed
+
+COMMANDS = [
+    ["serve"],
+    ["demo"],
+    ["emulator"],
+    ["push", "contact"],
+    ["push", "setup"],
+    ["contacts", "import"],
+    ["queue", "status"],
+    ["queue", "errors"],
+    ["queue", "retry"],
+    ["queue", "requeue"],
+    ["db", "upgrade"],
+    ["db", "current"],
+    ["db", "check"],
+]
+HEAVY = (
+    "sqlalchemy",
+    "alembic",
+    "asyncpg",
+    "httpx",
+    "fastapi",
+    "uvicorn",
+    "pydantic_settings",
+    "structlog",
+    "hubspot_emulator",
+)
+
+
+@pytest.mark.parametrize("arguments", [[], *COMMANDS], ids=" ".join)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom crm_sync.cli import main\n"
+        f"sys.argv = ['crm-sync', *{arguments!r}, '--help']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        f"print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert "Usage" in done.stdout
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_the_version_is_told(shell: Shell) -> None:
+    assert shell.run("--version").stdout.startswith("jobloop ")
+
+
+def test_an_unknown_command_is_a_usage_error(shell: Shell) -> None:
+    assert "No such command 'psuh'" in failed(shell.run("psuh"), 2)
+
+
+def test_a_wrong_setting_is_a_sentence_with_its_name_and_what_it_may_be(shell: Shell) -> None:
+    shell.environment = {"HUBSPOT_SYNC_SCHEDULER_BATCH_SIZE": "many"}
+    words = failed(shell.run("queue", "status"), 2)
+    assert words == "HUBSPOT_SYNC_SCHEDULER_BATCH_SIZE is 'many'; it must be a whole number from 1 to 100."
+
+
+@pytest.mark.parametrize("command", [["serve"], ["queue", "status"], ["db", "upgrade"], ["db", "check"]], ids=" ".join)
+def test_an_unreachable_database_is_a_sentence_without_the_password(shell: Shell, command: list[str]) -> None:
+    shell.environment = {"DATABASE_URL": "postgresql://somebody:hidden-word@127.0.0.1:1/nowhere", "WEB_PORT": "0"}
+    words = failed(shell.run(*command), 3)
+    assert "Cannot use the database at 127.0.0.1:1/nowhere as user somebody: nothing listens there." in words
+    assert "hidden-word" not in words
+
+
+def test_a_database_that_was_never_migrated_names_the_command_that_helps(shell: Shell, database_url: str) -> None:
+    shell.environment = {"DATABASE_URL": database_url, "WEB_PORT": "0"}
+    for command in (["serve"], ["queue", "status"]):
+        assert "run `crm-sync db upgrade`" in failed(shell.run(*command), 3)
+
+
+def test_with_debug_there_is_a_traceback_wherever_the_option_stands(shell: Shell) -> None:
+    shell.environment = {"DATABASE_URL": "postgresql://somebody@127.0.0.1:1/nowhere"}
+    for arguments in (["--debug", "queue", "status"], ["queue", "status", "--debug"]):
+        done = shell.run(*arguments)
+        assert done.returncode == 1
+        assert "Traceback" in done.stderr
+        assert "DatabaseUnavailableError" in done.stderr
+
+
+def test_the_database_s_schema_is_upgraded_told_and_checked(shell: Shell, database_url: str) -> None:
+    shell.environment = {"DATABASE_URL": database_url}
+    assert "(none)" in shell.run("db", "current").stdout
+    assert shell.run("db", "current").returncode == 1
+    assert "is at revision" in shell.run("db", "upgrade").stdout
+    assert shell.run("db", "current").returncode == 0
+    assert "are the same" in shell.run("db", "check").stdout
+
+
+def test_without_a_database_url_the_embedded_server_is_made_migrated_and_kept(shell: Shell, tmp_path: Path) -> None:
+    shell.environment = {"DATA_DIR": str(tmp_path / "data")}
+    (tmp_path / "one.csv").write_text("email,name\none@example.com,One\n")
+    assert shell.run("contacts", "import", "one.csv", "--queue").returncode == 0
+    done = shell.run("queue", "status", "--json")
+    assert '"due": 1' in done.stdout, done.stderr
