@@ -16,6 +16,7 @@ from jobloop.handler import Answer, Handler
 from jobloop.interrupt import to_the_end
 from jobloop.lease import LeaseKeeper
 from jobloop.outcome import describe
+from jobloop.pauser import Pauser
 from jobloop.report import CycleReport
 from jobloop.settlement import Settlement, decide
 from jobloop.settler import Settler
@@ -58,6 +59,7 @@ class Crew:
         self._workers: list[asyncio.Task[None]] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._progress = asyncio.Event()
+        self._pauser = Pauser(store, on_pause=self._release_waiting)
         self._when_stopped: Callable[[Claim], Settlement] = _released
 
     async def __aenter__(self) -> Self:
@@ -79,6 +81,13 @@ class Crew:
     async def claim(self, batch_size: int) -> int:
         """Claim up to `batch_size` rows and put them to work; returns how many there were."""
         return await to_the_end(self._claim(batch_size))
+
+    async def probe(self) -> int:
+        """Claim one row of a paused queue whose time has come, to see whether its service works again.
+
+        Returns 1 if this crew probes now, else 0: not paused, not yet time, another worker probes, or nothing is due.
+        """
+        return await to_the_end(self._probe())
 
     async def room(self, batch_size: int) -> None:
         """Wait until fewer than `batch_size` claimed rows wait to be started."""
@@ -110,6 +119,7 @@ class Crew:
     # -- the desk of the handlers ---------------------------------------------------------------------------------
 
     def settle(self, claim: Claim, answer: Answer) -> None:
+        self._pauser.heed(answer)
         try:
             settlement = decide(answer, claim.retry_count, self._store.queue.retry)
         except Exception as exc:  # an invalid outcome, or a rule of the policy that raised
@@ -118,6 +128,7 @@ class Crew:
 
     async def settle_in(self, session: AsyncSession, claim: Claim, answer: Answer) -> None:
         settlement = decide(answer, claim.retry_count, self._store.queue.retry)
+        self._pauser.heed(answer)
         is_ours, role = await self._store.settle_in(session, claim, settlement)
         if is_ours:
             await session.commit()
@@ -177,13 +188,23 @@ class Crew:
 
     async def _claim(self, batch_size: int) -> int:
         claims = await self._store.claim(batch_size)
+        if claims:
+            self._pauser.saw_claim()
+        self._put_to_work(claims)
+        return len(claims)
+
+    async def _probe(self) -> int:
+        claims = await self._pauser.probe()
+        self._put_to_work(claims)
+        return len(claims)
+
+    def _put_to_work(self, claims: list[Claim]) -> None:
         self._report.claimed += len(claims)
         self._report.batches += bool(claims)
         self._leases.hold(claims)
         for share in self._handler.shares(claims):
             self._rows_waiting += len(share)
             self._shares.put_nowait(share)
-        return len(claims)
 
     def _is_quiet(self) -> bool:
         return not self._running and self._shares.empty()
@@ -211,6 +232,7 @@ class Crew:
         await _cancel(self._workers, _OBEY_SECONDS)
         self._settler.close_within(_OBEY_SECONDS)
         await self._settler.flush()
+        await self._pauser.close(_OBEY_SECONDS)
         await _cancel(self._keepers, _OBEY_SECONDS)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -30,10 +30,13 @@ from jobloop.settlement import Settlement, decide
 from jobloop.status import Statuses
 from jobloop.store import Store
 from jobloop.table import check_table
+from jobloop.waiting import Every, until
 
 log = logging.getLogger("jobloop")
 
 _RESCUED_AT_ONCE = 1000
+#: A paused queue is looked at this often, to see whether the time for a probe has come.
+_PROBE_SECONDS = 5.0
 
 Observer = Callable[[CycleReport], None]
 
@@ -50,6 +53,7 @@ class JobLoop:
                       `grace_seconds`, and a handler that still runs is cancelled and counts as failed
     grace_seconds     how long running handlers may take to end when the loop is asked to stop
     poll_seconds      `run` looks for due rows at least this often
+    wake              `run` looks at once when this is set: `Listener.wake_event(queue)`
     observers         called with the report at the end of each cycle or drain; see `jobloop.metrics`
     """
 
@@ -64,6 +68,7 @@ class JobLoop:
         deadline_seconds: float | None = 900.0,
         grace_seconds: float = 10.0,
         poll_seconds: float = 1.0,
+        wake: asyncio.Event | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
         if batch_size < 1:
@@ -78,6 +83,7 @@ class JobLoop:
         self.deadline_seconds = deadline_seconds
         self.grace_seconds = grace_seconds
         self.poll_seconds = poll_seconds
+        self.wake = wake or asyncio.Event()
         self.observers = tuple(observers)
         self.store = Store(queue, engine_of(self.sessions))
         with_session = self.concurrency if isinstance(self.handler, InSession) else 0
@@ -92,26 +98,28 @@ class JobLoop:
         return await self._cycle(self._every_batch)
 
     async def run(self, stop: asyncio.Event) -> CycleReport:
-        """Work until `stop` is set, looking every `poll_seconds`; then end within about `grace_seconds`.
+        """Work until `stop` is set; then end within about `grace_seconds`.
 
-        A database that goes away is waited for; the log says so.
+        Between claims that found nothing it waits for `wake`, at most `poll_seconds`. A database that goes away is
+        waited for; the log says so.
         """
         report = CycleReport(self.queue.name)
         await check_table(self.queue, self.store.engine)
         async with self._crew(report) as crew:
-            rescue_every = self.queue.lease.total_seconds() / 2
-            rescue_at = asyncio.get_running_loop().time()
+            rescue, probe = Every(self.queue.lease.total_seconds() / 2), Every(_PROBE_SECONDS)
             while not stop.is_set():
+                self.wake.clear()
                 try:
-                    if asyncio.get_running_loop().time() >= rescue_at:
+                    if rescue.is_due():
                         await self._rescue(report)
-                        rescue_at += rescue_every
-                    await _until(stop, crew.room(self.batch_size))
+                    await until(stop, crew.room(self.batch_size))
                     if not stop.is_set() and await crew.claim(self.batch_size):
                         continue
+                    if probe.is_due():
+                        await crew.probe()
                 except Exception as exc:
                     log.warning("%s: cannot claim, trying again: %s", self.queue.name, exc)
-                await _until(stop, asyncio.sleep(self.poll_seconds))
+                await until(stop, self.wake.wait(), seconds=self.poll_seconds)
             await crew.wind_down(self.grace_seconds)
         return self._finished(report)
 
@@ -134,7 +142,7 @@ class JobLoop:
         return self._finished(report)
 
     async def _one_batch(self, crew: Crew) -> None:
-        await crew.claim(self.batch_size)
+        await crew.claim(self.batch_size) or await crew.probe()
         await crew.idle()
 
     async def _every_batch(self, crew: Crew) -> None:
@@ -142,7 +150,7 @@ class JobLoop:
             await crew.room(self.batch_size)
             if await crew.claim(self.batch_size):
                 continue
-            if crew.is_idle():
+            if crew.is_idle() and not await crew.probe():
                 return
             await crew.idle()  # a short batch is not an empty queue: what runs may leave more
 
@@ -233,13 +241,3 @@ async def run_job_loop(
 def _member(status_enum: type[Any], value: Any) -> Any:
     """`value` as a member of the user's enum, so that a plain label may be given too."""
     return value if isinstance(value, status_enum) else status_enum(value)
-
-
-async def _until(stop: asyncio.Event, step: Coroutine[Any, Any, None]) -> None:
-    """Await `step`, but no longer than until `stop` is set."""
-    waits = [asyncio.ensure_future(step), asyncio.ensure_future(stop.wait())]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

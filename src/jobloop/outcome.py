@@ -33,11 +33,30 @@ class Complete:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """The service behind the queue cannot be used now: stop claiming, in every worker, until it can.
+
+    reason      for the operator
+    until       when it will be well again: an aware time, or a duration from now; None: not known, so it is probed
+    after_rows  how many rows in a row must say so before the queue pauses
+    """
+
+    reason: str
+    until: datetime | timedelta | None = None
+    after_rows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
-    """Failed, try again: after `after` if given, else after the policy's delay. Counts as an attempt."""
+    """Failed, try again: after `after` if given, else after the policy's delay. Counts as an attempt.
+
+    `pause` asks for more: that the whole queue pauses, so that a fault of the service does not use up every row's
+    retries. Without a pauses table (see `jobloop.pause`) it is only logged.
+    """
 
     error: str
     after: timedelta | None = None
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)

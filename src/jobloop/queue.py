@@ -47,6 +47,7 @@ class JobQueue:
     retry                 when a failed attempt is tried again
     lease                 how long a claim lives without renewal; renewed every third of it
     max_rescues           a row whose worker was lost this many times goes to Error
+    pauses                the table of `jobloop.pause.pauses_table`; None: this queue cannot be paused
     columns               attributes that the handler's rows carry; None: all columns of the model
     name                  for logs and metrics; None: "{table}.{status column}"
 
@@ -66,6 +67,7 @@ class JobQueue:
         retry: RetryPolicy | None = None,
         lease: timedelta = timedelta(minutes=5),
         max_rescues: int = 3,
+        pauses: sa.Table | None = None,
         columns: Sequence[str] | None = None,
         name: str | None = None,
     ) -> None:
@@ -88,6 +90,7 @@ class JobQueue:
         self.retry = retry or RetryPolicy()
         self.lease = lease
         self.max_rescues = max_rescues
+        self.pauses = pauses
         self.row_columns: Mapping[str, sa.Column[Any]] = self._row_columns(columns)
         self.name = name or f"{table.fullname}.{self.columns.status.name}"
         for role in Role:

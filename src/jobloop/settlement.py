@@ -87,7 +87,7 @@ def decide(answer: Outcome | BaseException | None, retry_count: int, policy: Ret
             return Settlement.failed(error)
         case Snooze(until):
             return Settlement.snoozed(until)
-        case Retry(error, after):
+        case Retry(error, after, _):
             failed_attempts = retry_count + 1
             if policy.is_spent(failed_attempts):
                 return Settlement.failed(error)

@@ -41,16 +41,17 @@ class Store:
         self.engine = engine
         self.retry_share = retry_share
         self._claim = statements.claim(queue)
+        self._probe_claim = statements.claim(queue, although_paused=True)
         self._renew = statements.renew(queue)
         self._rescue = statements.rescue(queue)
         self._settles: dict[tuple[str, ...], sa.UpdateBase] = {}
         self._isolation: str | None = None
 
-    async def claim(self, batch_size: int) -> list[Claim]:
-        """Claim up to `batch_size` due rows, in the queue's order."""
+    async def claim(self, batch_size: int, *, although_paused: bool = False) -> list[Claim]:
+        """Claim up to `batch_size` due rows, in the queue's order; none while the queue is paused."""
         token = uuid4()
-        rows = await self._run(
-            self._claim,
+        rows = await self.run(
+            self._probe_claim if although_paused else self._claim,
             {
                 "batch_size": batch_size,
                 "retry_share": share_of(batch_size, self.retry_share),
@@ -69,7 +70,7 @@ class Store:
         """
         settled: dict[Any, Role | None] = {}
         for names, group in self._by_columns(settlements).items():
-            rows = await self._run(self._settle(names), self._settle_binds(names, group))
+            rows = await self.run(self._settle(names), self._settle_binds(names, group))
             settled.update(self._settled(rows))
         return settled
 
@@ -88,17 +89,21 @@ class Store:
     async def renew(self, claims: Sequence[Claim]) -> set[Any]:
         """Renew the leases of `claims`; returns the keys that are still theirs."""
         binds = {**self._claim_binds(claims), "lease_seconds": self.queue.lease.total_seconds()}
-        return {self.queue.key_of(row) for row in await self._run(self._renew, binds)}
+        return {self.queue.key_of(row) for row in await self.run(self._renew, binds)}
 
     async def rescue(self, batch_size: int = 1000) -> tuple[int, int]:
         """Take back rows of lost workers; returns (rows put back into the queue, rows given up as poison)."""
-        rows = await self._run(self._rescue, {"batch_size": batch_size, "max_rescues": self.queue.max_rescues})
+        rows = await self.run(self._rescue, {"batch_size": batch_size, "max_rescues": self.queue.max_rescues})
         poison = sum(1 for row in rows if row.is_poison)
         return len(rows) - poison, poison
 
     # -- one statement, one transaction ---------------------------------------------------------------------------
 
-    async def _run(self, statement: sa.Executable, binds: Mapping[str, Any]) -> Sequence[Any]:
+    async def run(self, statement: sa.Executable, binds: Mapping[str, Any]) -> Sequence[Any]:
+        """Run `statement` in a transaction of its own, again if a deadlock or the like ended it; returns its rows.
+
+        Raises `TableUnfit` for a missing table or column, else what SQLAlchemy raises.
+        """
         for attempt in range(1, _MOST_TRIES + 1):
             try:
                 return await self._run_once(statement, binds)

@@ -1,0 +1,33 @@
+"""Every SQL statement of a queue, one function each: built with SQLAlchemy Core, never executed here.
+
+The shape of each is measured (see docs/design.md); a test pins its text and its plan. What holds for all:
+
+- Status values are literals, so that the partial indexes serve generic plans too; limits and times are binds.
+- The database's clock decides: statement_timestamp() in predicates (STABLE, so it can bound an index scan),
+  clock_timestamp() only for values written.
+- Rows are locked FOR NO KEY UPDATE, so that a foreign-key check on the row neither blocks nor hides it.
+- Waiting statements lock in primary-key order, so that two workers cannot deadlock.
+- Columns with an ORM `onupdate` are set to themselves: bookkeeping is not a change of the user's row.
+"""
+
+from jobloop.statements.operating import adopt, cancel, counts, errors, requeue, retry_now
+from jobloop.statements.pausing import end_probe, pause, paused, probe, resume
+from jobloop.statements.working import claim, renew, rescue, settle
+
+__all__ = [
+    "adopt",
+    "cancel",
+    "claim",
+    "counts",
+    "end_probe",
+    "errors",
+    "pause",
+    "paused",
+    "probe",
+    "renew",
+    "requeue",
+    "rescue",
+    "resume",
+    "retry_now",
+    "settle",
+]

@@ -1,0 +1,49 @@
+"""What several statements share. Columns are compared, locked and updated the same way everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from jobloop.queue import JobQueue
+from jobloop.schema import NEVER as _NEVER_TEXT
+
+#: The time of the statement's start: for predicates, because it can bound an index scan.
+NOW = sa.func.statement_timestamp()
+#: The time of evaluation: for values written.
+CLOCK = sa.func.clock_timestamp()
+NEVER: sa.ColumnElement[Any] = sa.literal_column(_NEVER_TEXT, sa.DateTime(timezone=True))
+_ONE_SECOND: sa.ColumnElement[Any] = sa.literal_column("interval '1 second'", sa.Float())
+
+
+def update(queue: JobQueue, changes: dict[sa.Column[Any], Any]) -> sa.Update:
+    """UPDATE of the table that leaves every column not in `changes` as it is, also those with an `onupdate`."""
+    untouched = {
+        column: column for column in queue.table.columns if column.onupdate is not None and column not in changes
+    }
+    return sa.update(queue.table).values({**untouched, **changes})
+
+
+def said(queue: JobQueue, **more: sa.types.TypeEngine[Any]) -> sa.TableValuedAlias:
+    """The caller's rows, passed as one array bind per column: key_0…, token and whatever else is named."""
+    types: dict[str, Any] = {f"key_{i}": column.type for i, column in enumerate(queue.columns.key)}
+    types |= {"token": sa.Uuid(), **more}
+    arrays = [sa.bindparam(name, type_=postgresql.ARRAY(type_)) for name, type_ in types.items()]
+    columns = [sa.column(name, type_) for name, type_ in types.items()]
+    return sa.func.unnest(*arrays).table_valued(*columns, name="said").render_derived()  # said(key_0, token, …)
+
+
+def same_key(key: tuple[sa.Column[Any], ...], other: Any) -> sa.ColumnElement[bool]:
+    """Equality of the primary key; `other` has the key first, in the same order."""
+    return sa.and_(*(mine == theirs for mine, theirs in zip(key, other.c, strict=False)))
+
+
+def materialized(cte: sa.CTE) -> sa.CTE:
+    return cte.prefix_with("MATERIALIZED", dialect="postgresql")
+
+
+def seconds(seconds: Any) -> sa.ColumnElement[Any]:
+    """`seconds` as an interval."""
+    return sa.type_coerce(seconds * _ONE_SECOND, sa.Interval())

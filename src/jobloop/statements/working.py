@@ -1,0 +1,213 @@
+"""The four statements of a worker: claim, settle, renew, rescue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobloop.queue import JobQueue
+from jobloop.statements.parts import CLOCK, NEVER, NOW, materialized, said, same_key, seconds, update
+from jobloop.statements.pausing import is_paused
+from jobloop.status import Role
+
+
+def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
+    """Take up to :batch_size due rows: QUEUED → PROCESSING, with :token and a lease of :lease_seconds.
+
+    Fresh rows come first, in the queue's order, then due retries, the longest due first. Up to :retry_share due
+    retries go before them, so that a backlog which never empties cannot starve them. Rows that others hold are
+    skipped. A row without next_retry_at is a fresh request: its counters start again at 0. A paused queue has no
+    due rows, except for a probe (`although_paused`).
+
+    Returns (ord, retry_count, *key, *row columns), unordered; `ord` restores the order of the claim.
+    """
+    c = queue.columns
+    due_at = sa.func.coalesce(c.next_retry_at, NEVER)
+    claimable = sa.and_(
+        c.status == queue.literal(Role.QUEUED),
+        due_at <= NOW,
+        sa.or_(c.claim_token.is_(None), c.lease_expires_at < NOW),
+        *queue.filters,
+    )
+    if queue.pauses is not None and not although_paused:
+        claimable = sa.and_(claimable, ~sa.exists().where(is_paused(queue, queue.pauses)))
+
+    def locked(limit: str, *more: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        return (
+            sa.select(*c.key)
+            .where(claimable, *more)
+            .order_by(due_at, *queue.order_by, *c.key)
+            .limit(sa.bindparam(limit, type_=sa.Integer()))
+            .with_for_update(skip_locked=True, key_share=True, of=queue.table)
+        )
+
+    # UPDATE … WHERE id IN (SELECT … LIMIT n) may run its subquery again and again: the CTEs pin what was locked.
+    retries = materialized(locked("retry_share", due_at > NEVER).cte("due_retries"))
+    already = sa.tuple_(*c.key) if len(c.key) > 1 else c.key[0]
+    first = materialized(locked("batch_size", already.not_in(sa.select(*retries.c))).cte("due"))
+    both = sa.union_all(sa.select(*retries.c), sa.select(*first.c)).subquery("both")
+    picked = (
+        sa.select(*both.c, sa.func.row_number().over().label("ord"))
+        .limit(sa.bindparam("batch_size", type_=sa.Integer()))
+        .cte("picked")
+    )
+    fresh = c.next_retry_at.is_(None)
+    return (
+        update(
+            queue,
+            {
+                c.status: queue.literal(Role.PROCESSING),
+                c.claim_token: sa.bindparam("token", type_=sa.Uuid()),
+                c.lease_expires_at: CLOCK + seconds(sa.bindparam("lease_seconds", type_=sa.Float())),
+                c.next_retry_at: sa.null(),
+                c.retry_count: sa.case((fresh, 0), else_=c.retry_count),
+                c.rescue_count: sa.case((fresh, 0), else_=c.rescue_count),
+            },
+        )
+        .where(same_key(c.key, picked))
+        .returning(
+            picked.c.ord,
+            c.retry_count.label("claimed_retry_count"),
+            *(column.label(f"claimed_key_{i}") for i, column in enumerate(c.key)),
+            *(column.label(name) for name, column in queue.row_columns.items()),
+        )
+    )
+
+
+def settle(queue: JobQueue, values: Sequence[str] = ()) -> sa.UpdateBase:
+    """Write the outcome of many claims at once; each row only if its token is still the claim's.
+
+    Takes one array bind per column of `settle_rows`; `values` are the attributes that the rows' outcomes write.
+    A row whose status is no longer PROCESSING keeps it (a user re-queued or cancelled it meanwhile), gives up its
+    claim, and so runs again only after this attempt ended. Returns (*key, role): a row that is not returned was
+    lost; `role` is the outcome that was written, or the end ("complete", "error") that the handler itself or a user
+    wrote meanwhile; null where the row was re-queued or cancelled meanwhile.
+    """
+    c = queue.columns
+    answers = said(
+        queue,
+        outcome=sa.String(),
+        error=sa.Text(),
+        counted=sa.Boolean(),
+        delay_seconds=sa.Float(),
+        until=sa.DateTime(timezone=True),
+        **{f"value_{i}": queue.column_named(name).type for i, name in enumerate(values)},
+    )
+    held = materialized(
+        sa.select(
+            *(column.label(f"key_{i}") for i, column in enumerate(c.key)),
+            *(column for name, column in answers.c.items() if not name.startswith(("key_", "token"))),
+            # A user who cancels may set NULL: an unknown status is not PROCESSING.
+            sa.func.coalesce(c.status == queue.literal(Role.PROCESSING), sa.false()).label("applied"),
+        )
+        .join(queue.table, sa.and_(same_key(c.key, answers), c.claim_token == answers.c.token))
+        .order_by(*c.key)
+        .with_for_update(key_share=True, of=queue.table)
+        .cte("held")
+    )
+    becomes = {role: held.c.outcome == role.value for role in (Role.COMPLETE, Role.ERROR, Role.QUEUED)}
+    kept = sa.not_(held.c.applied)
+    retry_at = sa.func.coalesce(held.c.until, CLOCK + seconds(held.c.delay_seconds))
+    changes: dict[sa.Column[Any], Any] = {
+        c.status: sa.case(
+            (kept, c.status),
+            *((condition, queue.literal(role)) for role, condition in becomes.items()),
+            else_=c.status,
+        ),
+        c.error: sa.case(
+            (kept, c.error),
+            (becomes[Role.COMPLETE], sa.null()),
+            else_=sa.func.coalesce(held.c.error, c.error),
+        ),
+        c.retry_count: c.retry_count + sa.case((sa.and_(held.c.applied, held.c.counted), 1), else_=0),
+        c.next_retry_at: sa.case((kept, c.next_retry_at), (becomes[Role.QUEUED], retry_at), else_=sa.null()),
+        c.claim_token: sa.null(),
+        c.lease_expires_at: sa.null(),
+    }
+    if c.decision is not None:
+        changes[c.decision] = sa.case(
+            (kept, c.decision),
+            *((becomes[role], queue.literal(role, c.decision)) for role in (Role.COMPLETE, Role.ERROR)),
+            else_=c.decision,
+        )
+    for i, name in enumerate(values):
+        changes[queue.column_named(name)] = held.c[f"value_{i}"]
+    return (
+        update(queue, changes)
+        .where(sa.and_(*(column == held.c[f"key_{i}"] for i, column in enumerate(c.key))))
+        .returning(
+            *c.key,
+            sa.case(
+                (held.c.applied, held.c.outcome),
+                *((c.status == queue.literal(role), role.value) for role in (Role.COMPLETE, Role.ERROR)),
+            ).label("role"),
+        )
+    )
+
+
+def renew(queue: JobQueue) -> sa.Select[Any]:
+    """Give every held claim a new lease of :lease_seconds; returns the keys whose token is still the claim's.
+
+    A row that is locked, most often by its own handler's transaction, is not waited for: nobody can rescue it
+    while it is locked, and the next renewal comes. It counts as held.
+    """
+    c = queue.columns
+    claims = sa.select(*said(queue).c).cte("claims")
+    mine = sa.and_(same_key(c.key, claims), c.claim_token == claims.c.token)
+    held = materialized(
+        sa.select(*(column.label(f"key_{i}") for i, column in enumerate(c.key)))
+        .join(claims, mine)
+        .order_by(*c.key)
+        .with_for_update(key_share=True, skip_locked=True, of=queue.table)
+        .cte("held")
+    )
+    renewed = (
+        update(
+            queue,
+            {c.lease_expires_at: CLOCK + seconds(sa.bindparam("lease_seconds", type_=sa.Float()))},
+        )
+        .where(same_key(c.key, held))
+        .returning(*c.key)
+        .cte("renewed")
+    )
+    return sa.select(*c.key).join(claims, mine).add_cte(renewed)
+
+
+def rescue(queue: JobQueue) -> sa.UpdateBase:
+    """Take up to :batch_size rows from workers that are gone: PROCESSING with an expired lease → QUEUED, due now.
+
+    A row that lost :max_rescues workers goes to ERROR instead. A PROCESSING row without a lease, left by an older
+    system, is not touched. Returns (*key, is_poison).
+    """
+    c = queue.columns
+    dead = materialized(
+        sa.select(*(column.label(f"key_{i}") for i, column in enumerate(c.key)))
+        .where(c.status == queue.literal(Role.PROCESSING), c.lease_expires_at < NOW)
+        .order_by(*c.key)
+        .limit(sa.bindparam("batch_size", type_=sa.Integer()))
+        .with_for_update(skip_locked=True, key_share=True, of=queue.table)
+        .cte("dead")
+    )
+    lost = c.rescue_count + 1
+    is_poison = lost >= sa.bindparam("max_rescues", type_=sa.Integer())
+    words = sa.func.concat("worker lost ", sa.cast(lost, sa.Text()), " times")
+    changes: dict[sa.Column[Any], Any] = {
+        # `else` is never reached: it gives the literals the column's type, whatever that is in the database.
+        c.status: sa.case(
+            (is_poison, queue.literal(Role.ERROR)), (sa.true(), queue.literal(Role.QUEUED)), else_=c.status
+        ),
+        c.error: sa.case((is_poison, words), else_=c.error),
+        c.next_retry_at: sa.case((is_poison, sa.null()), else_=CLOCK),
+        c.rescue_count: lost,
+        c.claim_token: sa.null(),
+        c.lease_expires_at: sa.null(),
+    }
+    if c.decision is not None:
+        changes[c.decision] = sa.case((is_poison, queue.literal(Role.ERROR, c.decision)), else_=c.decision)
+    return (
+        update(queue, changes)
+        .where(same_key(c.key, dead))
+        .returning(*c.key, (c.status == queue.literal(Role.ERROR)).label("is_poison"))
+    )
