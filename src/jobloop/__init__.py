@@ -2,6 +2,7 @@
 
 from jobloop.binding import bind
 from jobloop.claim import Claim
+from jobloop.control import Control
 from jobloop.errors import (
     InvalidOutcome,
     JobLoopError,
@@ -11,9 +12,11 @@ from jobloop.errors import (
     SharedColumn,
     TableUnfit,
 )
-from jobloop.handler import batch, each
+from jobloop.handler import batch, each, threaded
+from jobloop.listener import Listener
 from jobloop.loop import JobLoop, run_job_loop
-from jobloop.outcome import Complete, Fail, Outcome, Retry, Snooze
+from jobloop.outcome import Complete, Fail, Outcome, Pause, Retry, Snooze
+from jobloop.pause import pauses_table
 from jobloop.queue import JobQueue
 from jobloop.report import CycleReport
 from jobloop.retry import RetryPolicy
@@ -23,15 +26,18 @@ from jobloop.status import Statuses
 __all__ = [
     "Claim",
     "Complete",
+    "Control",
     "CycleReport",
     "Fail",
     "InvalidOutcome",
     "JobLoop",
     "JobLoopError",
     "JobQueue",
+    "Listener",
     "MissingColumn",
     "NotBound",
     "Outcome",
+    "Pause",
     "QueueDeclarationError",
     "Retry",
     "RetryPolicy",
@@ -42,7 +48,9 @@ __all__ = [
     "batch",
     "bind",
     "each",
+    "pauses_table",
     "queue_columns",
     "queue_indexes",
     "run_job_loop",
+    "threaded",
 ]

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from jobloop.claim import Claim
 from jobloop.handler import Answer, Handler
 from jobloop.interrupt import to_the_end
+from jobloop.lag import watch_lag
 from jobloop.lease import LeaseKeeper
 from jobloop.outcome import describe
 from jobloop.pauser import Pauser
@@ -67,6 +68,7 @@ class Crew:
         self._keepers = [
             asyncio.create_task(self._settler.run(), name=f"{name} settler"),
             asyncio.create_task(self._leases.run(), name=f"{name} leases"),
+            asyncio.create_task(watch_lag(self._report, self._store.queue.lease), name=f"{name} lag"),
         ]
         self._workers = [asyncio.create_task(self._work(), name=f"{name} worker {n}") for n in range(self._concurrency)]
         return self
@@ -147,7 +149,7 @@ class Crew:
     async def _work(self) -> None:
         """Process shares until cancelled. A share that is cut off is settled as the crew's stop says."""
         me = cast("asyncio.Task[None]", asyncio.current_task())
-        while True:
+        while not me.cancelling():  # a handler may end well although it was cancelled
             share = await self._shares.get()
             self._rows_waiting -= len(share)
             self._running[me] = share
@@ -155,20 +157,20 @@ class Crew:
                 if ours := [claim for claim in share if self._leases.holds(claim)]:
                     await self._handler.run(ours, self)
             except asyncio.CancelledError as exc:
-                if me in self._lost:
-                    self._lost.discard(me)
-                    me.uncancel()
-                elif me.cancelling():
-                    self._stopped(share)
-                    raise
-                else:  # not ours: something that the handler awaited was cancelled
+                if not me.cancelling():  # not ours: something that the handler awaited was cancelled
                     for claim in share:
                         self.settle(claim, exc)
+                elif me not in self._lost:
+                    self._stopped(share)
+                    raise
             except BaseException:
                 self._stopped(share)
                 raise
             finally:
                 del self._running[me]
+                if me in self._lost:
+                    self._lost.discard(me)
+                    me.uncancel()
                 self._moved_on()
 
     def _stopped(self, share: list[Claim]) -> None:

@@ -9,16 +9,19 @@ A form turns an answer or an exception into outcomes and hands them to the desk;
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from jobloop.claim import Claim
-from jobloop.errors import InvalidOutcome
+from jobloop.errors import InvalidOutcome, QueueDeclarationError
 from jobloop.interrupt import to_the_end
 from jobloop.outcome import Outcome, Retry
 
@@ -27,6 +30,7 @@ log = logging.getLogger("jobloop")
 Answer = Outcome | BaseException | None
 EachFunction = Callable[[Any], Awaitable[Outcome | None]]
 BatchFunction = Callable[[list[Any]], Awaitable[Mapping[Any, Outcome | None]]]
+T = TypeVar("T")
 SessionFunction = Callable[[Any, AsyncSession], Awaitable[Outcome | None]]
 
 
@@ -130,18 +134,46 @@ class InSession:
             desk.settle(claim, exc)
 
 
+def threaded(fn: Callable[..., T]) -> Callable[..., Awaitable[T]]:
+    """Make a blocking function a handler: `each(threaded(fn))` or `batch(threaded(fn))` runs it in a thread.
+
+    A thread cannot be cancelled. When its worker is stopped, the worker waits a few seconds for the answer and settles
+    by it; a thread that takes longer is left behind with its row, which is rescued when the lease ends.
+    """
+
+    @wraps(fn)
+    async def run(*arguments: Any) -> T:
+        call = asyncio.ensure_future(asyncio.to_thread(fn, *arguments))
+        while not call.done():
+            try:
+                await asyncio.shield(call)
+            except asyncio.CancelledError:
+                continue
+        return call.result()
+
+    return run
+
+
 def each(fn: EachFunction) -> Each:
     """Wrap `fn(row) -> Outcome | None`: one row a call, no session, no connection held."""
-    return Each(fn)
+    return Each(_awaitable(fn))
 
 
 def batch(fn: BatchFunction) -> Batch:
     """Wrap `fn(rows) -> {primary key: Outcome}`: all rows of a claim in one call."""
-    return Batch(fn)
+    return Batch(_awaitable(fn))
 
 
 def handler_of(processing_function: Each | Batch | InSession | SessionFunction) -> Each | Batch | InSession:
     """The form of a processing function; a bare function has the form `fn(row_id, session)`."""
     if isinstance(processing_function, Each | Batch | InSession):
         return processing_function
-    return InSession(processing_function)
+    return InSession(_awaitable(processing_function))
+
+
+def _awaitable(fn: Any) -> Any:
+    """`fn`, if it is async; raises `QueueDeclarationError` for a plain function, which would block the event loop."""
+    if not (iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None))):  # noqa: B004
+        name = getattr(fn, "__name__", repr(fn))
+        raise QueueDeclarationError(f"handler {name} must be async; wrap a blocking one: each(threaded({name}))")
+    return fn

@@ -23,7 +23,9 @@ class CycleReport:
     released     claimed but not processed, back in the queue uncounted (the cycle was stopped)
     superseded   processed, but a user had re-queued or cancelled the row meanwhile: the user's word stands
     lost         processed, but the claim was gone: lease expired and taken over, or the row deleted
-    rescued      rows of other, lost workers that went back to the queue, or to Error as poison
+    rescued      rows of other, lost workers that went back to the queue
+    poison       rows that lost too many workers and went to Error
+    max_lag_seconds   the longest that something kept the event loop from running anything else
     """
 
     queue: str
@@ -40,6 +42,7 @@ class CycleReport:
     batches: int = 0
     duration_seconds: float = 0.0
     hit_deadline: bool = False
+    max_lag_seconds: float = 0.0
     errors: Counter[str] = field(default_factory=Counter)
     _started: float = field(default_factory=time.monotonic, repr=False)
 

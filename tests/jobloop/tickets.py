@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from jobloop import JobQueue, RetryPolicy, Statuses, queue_columns, queue_indexes
+from jobloop import JobQueue, RetryPolicy, Statuses, pauses_table, queue_columns, queue_indexes
 
 
 class Status(enum.Enum):
@@ -58,6 +58,9 @@ class Effect(Base):
     token: Mapped[UUID | None]
     started: Mapped[datetime] = mapped_column(server_default=sa.func.clock_timestamp())
     ended: Mapped[datetime | None]
+
+
+PAUSES = pauses_table(Base.metadata)
 
 
 class Desk:
