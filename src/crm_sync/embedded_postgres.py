@@ -29,7 +29,7 @@ from crm_sync.postgres_home import SOCKET_NAME, PostgresHome, find_home
 SUPERUSER = "postgres"
 DATABASE = "crm_sync"
 START_TIMEOUT_SECONDS = 60
-_ORPHAN_CHECKS, _ORPHAN_CHECK_SECONDS = 40, 0.25
+_START_ATTEMPTS, _RETRY_SECONDS = 40, 0.25
 _PARAMETERS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -202,18 +202,18 @@ class EmbeddedPostgres:
         written = log.stat().st_size if log.exists() else 0
         parameters = self._parameters | {"unix_socket_directories": str(self._at_home.socket_directory)}
         options = shlex.join(word for name, value in parameters.items() for word in ("-c", f"{name}={value}"))
-        for _ in range(_ORPHAN_CHECKS):
-            if not self._pg_ctl("start", "--log", str(log), "--options", options):
+        for _ in range(_START_ATTEMPTS):
+            if not self._pg_ctl("start", "--log", str(log), "--options", options) or self._answers():
                 return
             said = ""
             if log.exists():
                 with log.open(encoding="utf-8", errors="replace") as lines:
                     lines.seek(written)
                     said = lines.read()
-            if "shared memory block" not in said:
+            if not re.search(r'shared memory block|"postmaster.pid" already exists', said):
                 break
-            # A killed server's backends notice within moments that it is gone, and end.
-            time.sleep(_ORPHAN_CHECK_SECONDS)
+            # A killed server's backends end within moments; a server whose starter was killed is up within moments.
+            time.sleep(_RETRY_SECONDS)
         raise EmbeddedPostgresError(f"PostgreSQL did not start: {_complaints(said)} (log: {log})")
 
     def _forget_dead_server(self) -> None:

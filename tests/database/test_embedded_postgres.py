@@ -129,6 +129,23 @@ def test_a_killed_process_is_not_counted(data_dir: Path) -> None:
     assert not answers(server)
 
 
+def test_a_server_that_is_just_coming_up_is_waited_for(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the process that started it was killed a moment ago: it runs, and does not answer yet."""
+    real, asked = EmbeddedPostgres._answers, 0
+
+    def not_yet(self: EmbeddedPostgres) -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 2 and real(self)
+
+    with EmbeddedPostgres(data_dir) as first:
+        running = postmaster(first)
+        monkeypatch.setattr(EmbeddedPostgres, "_answers", not_yet)
+        with EmbeddedPostgres(data_dir) as second:
+            assert asked > 2
+            assert postmaster(second) == running
+
+
 async def test_a_killed_server_recovers_what_was_committed(data_dir: Path) -> None:
     with EmbeddedPostgres(data_dir) as server:
         await query(server, "CREATE TABLE kept AS SELECT 42 AS answer")
