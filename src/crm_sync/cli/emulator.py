@@ -11,6 +11,8 @@ def emulator(
     seed: Annotated[int, typer.Option(help="Seed of all chance in it.")] = 0,
 ) -> None:
     """Run a HubSpot of your own on localhost, until Ctrl-C. It forgets everything when it ends."""
+    import os
+
     from crm_sync.errors import SettingsError
     from hubspot_emulator import DEFAULT_TOKEN, serve
     from hubspot_emulator.quota import TIERS
@@ -24,4 +26,6 @@ def emulator(
     try:
         serve(port, tier=tier, seed=seed)
     except OSError as exc:
-        raise SettingsError(f"Cannot listen on port {port}: {exc.strerror}. Choose another with --port.") from exc
+        raise SettingsError(
+            f"Cannot listen on port {port}: {os.strerror(exc.errno or 0)}. Choose another with --port."
+        ) from exc
