@@ -46,6 +46,6 @@ ifneq ($(UV),)
 	@echo "Installing into .venv with uv …" && $(UV) pip install --quiet --python $(BIN)/python --editable '.[dev]'
 else
 	@$(PYTHON) -m venv .venv
-	@echo "Installing into .venv, a minute the first time …" && $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "Installing into .venv, a minute the first time …" && $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[dev]'
 endif
 	@touch $@

@@ -7,7 +7,9 @@ import typer
 
 def emulator(
     port: Annotated[int, typer.Option(help="Listen on this port of 127.0.0.1.", min=1, max=65535)] = 8025,
-    tier: Annotated[str, typer.Option(help="Whose rate limits apply: free, pro or enterprise.")] = "free",
+    tier: Annotated[
+        str, typer.Option(help="Whose rate limits apply: free, starter, professional, enterprise, addon or unlimited.")
+    ] = "free",
     seed: Annotated[int, typer.Option(help="Seed of all chance in it.")] = 0,
 ) -> None:
     """Run a HubSpot of your own on localhost, until Ctrl-C. It forgets everything when it ends."""
