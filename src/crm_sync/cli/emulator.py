@@ -8,7 +8,7 @@ import typer
 def emulator(
     port: Annotated[int, typer.Option(help="Listen on this port of 127.0.0.1.", min=1, max=65535)] = 8025,
     tier: Annotated[
-        str, typer.Option(help="Whose rate limits apply: free, starter, professional, enterprise, addon or unlimited.")
+        str, typer.Option(help="Whose rate limits apply: free, starter, professional, enterprise …")
     ] = "free",
     seed: Annotated[int, typer.Option(help="Seed of all chance in it.")] = 0,
 ) -> None:
