@@ -28,8 +28,8 @@ _LOOKS_SECRET = re.compile(
     r"|(?P<bearer>(?<=Bearer )[^\s\"',]+)"
     r"|(?P<password>(?<=://)(?P<user>[^\s:@/]*):[^\s@/]+(?=@))"
 )
-# These tell of every request or every poll at INFO.
-_TALKATIVE = ("httpx", "httpcore", "apscheduler.executors.default", "alembic")
+# These tell of every request, every poll and their own start at INFO.
+_TALKATIVE = ("httpx", "httpcore", "apscheduler", "uvicorn", "alembic")
 
 
 def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> None:

@@ -24,6 +24,6 @@ def serve(
     settings = settings.model_copy(update=chosen)
 
     def ready(address: str, _: object) -> None:
-        logging.getLogger("crm_sync").info("ready: %s (/ready /metrics /api/queues /docs)", address)
+        logging.getLogger("crm_sync").info("ready: %s (/ready /metrics /api/queues /openapi.json)", address)
 
     asyncio.run(serve_application(settings, ready=ready))

@@ -45,7 +45,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 await asyncio.gather(*(job.stop(STOP_GRACE_SECONDS) for job in room.jobs))
                 room.scheduler.shutdown(wait=False)
 
-    app = FastAPI(title="crm-sync", version=version("jobloop"), lifespan=lifespan, redirect_slashes=False)
+    # FastAPI's own pages of documentation load their scripts from elsewhere; /openapi.json is the description.
+    app = FastAPI(
+        title="crm-sync",
+        version=version("jobloop"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     add_problem_handlers(app)
     for routes in (health, metrics, queues):
         app.include_router(routes.router)
