@@ -27,7 +27,7 @@ from crm_sync.hubspot import HubSpotClient, LocalRateLimiter, Timeouts
 from crm_sync.hubspot.exchange import Bucket
 from crm_sync.hubspot.ratelimit import DEFAULT_BUDGETS, Budget
 from crm_sync.hubspot.transport import CallCounts
-from crm_sync.models import Contact, CRMProcessingStatus
+from crm_sync.models import Contact, CRMProcessingStatus, queue_pauses
 from crm_sync.push import ContactPushService, PropertyNames
 from crm_sync.settings import Settings
 from jobloop import JobLoop, JobQueue, Outcome, RetryPolicy, Statuses, batch
@@ -140,6 +140,7 @@ class Runtime:
                 exponential=settings.HUBSPOT_SYNC_RETRY_EXPONENTIAL,
             ),
             name=CONTACTS,
+            pauses=queue_pauses,
         )
 
     def contact_loop(self, *, only: UUID | None = None, handler: BatchHandler | None = None) -> JobLoop:

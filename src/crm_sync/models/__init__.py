@@ -2,5 +2,6 @@
 
 from crm_sync.models.base import Base, Timestamped
 from crm_sync.models.contact import Contact, CRMProcessingStatus, CRMSyncStatus
+from crm_sync.models.control import RateBudget, queue_pauses
 
-__all__ = ["Base", "CRMProcessingStatus", "CRMSyncStatus", "Contact", "Timestamped"]
+__all__ = ["Base", "CRMProcessingStatus", "CRMSyncStatus", "Contact", "RateBudget", "Timestamped", "queue_pauses"]

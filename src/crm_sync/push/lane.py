@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
@@ -184,4 +184,4 @@ async def _timed(client: HubSpotClient, error: HubSpotError) -> Refusal:
         resets_at = None
     if resets_at is None or resets_at <= now:
         resets_at = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
-    return replace(refusal, after=resets_at - now)
+    return refusal.lasting_until(resets_at)

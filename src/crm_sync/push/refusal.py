@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from crm_sync.hubspot.errors import (
     Conflict,
+    DailyLimit,
     ErrorAnswer,
     ErrorDetail,
     HubSpotError,
+    Migrating,
+    MissingScopes,
     NotFound,
+    Unauthorized,
     ValidationFailed,
     words,
 )
 from crm_sync.hubspot.objects import BatchError
 from crm_sync.push.plan import Write
-from jobloop.outcome import Fail, Retry
+from jobloop.outcome import Fail, Pause, Retry
 
 UNKNOWN_PROPERTY = "PROPERTY_DOESNT_EXIST"
 NO_RECORD = "OBJECT_NOT_FOUND"
 #: A shorter delay than this is left to the queue's own policy, which waits longer anyway.
 _SHORTEST_DELAY = timedelta(minutes=1)
+#: So many rows in a row must meet a refused token before the queue pauses: more than somebody queues to try a new
+#: token, who wants to read the refusal in those rows, and far fewer than a batch, so that no second one is spent.
+_ROWS_BEFORE_PAUSE = 10
+_PROBED = "One contact now and then is tried; all go on when HubSpot accepts it, or after `crm-sync queue resume`."
 _PERMANENT_CATEGORIES = frozenset({"VALIDATION_ERROR", "PROPERTY_DOESNT_EXIST", "UNSUPPORTED_OPERATION"})
 
 
@@ -38,11 +46,17 @@ class Meaning(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refusal. `text` holds HubSpot's own words, `after` the delay that HubSpot asked for."""
+    """One refusal.
+
+    text   HubSpot's own words
+    after  the delay that HubSpot asked for
+    pause  HubSpot refuses every row alike: the queue should pause
+    """
 
     meaning: Meaning
     text: str
     after: timedelta | None = None
+    pause: Pause | None = None
 
     @classmethod
     def of(cls, error: HubSpotError | BatchError) -> Refusal:
@@ -56,13 +70,19 @@ class Refusal:
             case ValidationFailed():
                 return cls(Meaning.INVALID, _advised(error.summary, error.details))
             case _:
-                return cls(Meaning.PASSING, error.summary, after=_delay(error.retry_after_seconds))
+                after = _delay(error.retry_after_seconds)
+                return cls(Meaning.PASSING, error.summary, after=after, pause=_pause(error))
+
+    def lasting_until(self, resets_at: datetime) -> Refusal:
+        """The refusal of a spent limit that comes back then."""
+        pause = replace(self.pause, until=resets_at) if self.pause else None
+        return replace(self, after=resets_at - datetime.now(UTC), pause=pause)
 
     def outcome(self) -> Fail | Retry:
         """GONE counts as passing here: whoever knows how to find the record again does not ask for this."""
         if self.meaning in (Meaning.INVALID, Meaning.TAKEN):
             return Fail(self.text)
-        return Retry(self.text, self.after)
+        return Retry(self.text, self.after, self.pause)
 
 
 def is_about_inputs(error: HubSpotError) -> bool:
@@ -86,6 +106,19 @@ def without_property(error: HubSpotError, writes: Sequence[Write]) -> tuple[Sequ
         return None
     text = f"{error.status} {error.category}: {words(error.problem.message, details)}"
     return carriers, Refusal(Meaning.INVALID, _advised(text, details))
+
+
+def _pause(error: HubSpotError) -> Pause | None:
+    """Faults of a line or a server pass, and a limit of seconds too: those pause nothing."""
+    seconds = error.retry_after_seconds
+    until = None if seconds is None else timedelta(seconds=seconds)
+    match error:
+        case DailyLimit() | Migrating():
+            return Pause(error.summary, until)
+        case Unauthorized() | MissingScopes():
+            return Pause(f"{error.summary} {_PROBED}", after_rows=_ROWS_BEFORE_PAUSE)
+        case _:
+            return None
 
 
 def _meaning_in_batch(error: BatchError) -> Meaning:
