@@ -189,10 +189,10 @@ class Crew:
     # -- bookkeeping ----------------------------------------------------------------------------------------------
 
     async def _claim(self, batch_size: int) -> int:
-        claims = await self._store.claim(batch_size)
-        if claims:
-            self._pauser.saw_claim()
+        claims, is_wanted = await self._pauser.claim(batch_size)
         self._put_to_work(claims)
+        if not is_wanted:
+            self._release_waiting()
         return len(claims)
 
     async def _probe(self) -> int:

@@ -30,9 +30,15 @@ class Pauser:
         self._is_paused = False
         self._steps: set[asyncio.Task[Any]] = set()
 
-    def saw_claim(self) -> None:
-        """Rows were claimed, so the queue is not paused."""
+    async def claim(self, batch_size: int) -> tuple[list[Claim], bool]:
+        """Claim, after what answers asked for is in the database; returns (claims, still to be worked).
+
+        False: the queue was paused while the claim was under way.
+        """
+        if self._steps:
+            await asyncio.wait(self._steps)
         self._is_paused = False
+        return await self._store.claim(batch_size), not self._is_paused
 
     def heed(self, answer: Answer) -> None:
         """Pause the queue if this answer asks for it; lift its pause if a probe shows that the service is well."""

@@ -32,6 +32,9 @@ _TRANSIENT = frozenset({_DEADLOCK, _SERIALIZATION, _LOCK_NOT_AVAILABLE})
 _UNDEFINED_COLUMN, _UNDEFINED_TABLE = "42703", "42P01"
 _MOST_TRIES = 8
 
+#: What tells one settle statement from another: the role, and the value columns that it writes.
+_Shape = tuple[Role, tuple[str, ...]]
+
 
 class Store:
     """The database side of one queue. Holds no connection between calls."""
@@ -44,7 +47,7 @@ class Store:
         self._probe_claim = statements.claim(queue, although_paused=True)
         self._renew = statements.renew(queue)
         self._rescue = statements.rescue(queue)
-        self._settles: dict[tuple[str, ...], sa.UpdateBase] = {}
+        self._settles: dict[_Shape, sa.UpdateBase] = {}
         self._isolation: str | None = None
 
     async def claim(self, batch_size: int, *, although_paused: bool = False) -> list[Claim]:
@@ -63,15 +66,14 @@ class Store:
         return [Claim(key_of(row[2:]), token, row[1], row) for row in sorted(rows, key=lambda row: row[0])]
 
     async def settle(self, settlements: Iterable[tuple[Claim, Settlement]]) -> dict[Any, Role | None]:
-        """Write the outcomes; one statement for each set of value columns among them.
+        """Write the outcomes; one statement for each role and set of value columns among them.
 
         Returns {key: role} of the rows whose claim still held: the settlement's role; or the end that the handler
         itself wrote; or None, where a user re-queued or cancelled the row meanwhile and that stands.
         """
         settled: dict[Any, Role | None] = {}
-        for names, group in self._by_columns(settlements).items():
-            rows = await self.run(self._settle(names), self._settle_binds(names, group))
-            settled.update(self._settled(rows))
+        for shape, group in _by_shape(settlements).items():
+            settled.update(self._settled(await self.run(self._settle(shape), self._settle_binds(shape, group))))
         return settled
 
     async def settle_in(self, session: AsyncSession, claim: Claim, settlement: Settlement) -> tuple[bool, Role | None]:
@@ -79,9 +81,9 @@ class Store:
 
         Returns (whether the claim held, role as in `settle`). If it did not hold, the caller must roll back.
         """
-        names = tuple(sorted(settlement.values))
+        ((shape, group),) = _by_shape([(claim, settlement)]).items()
         result = await session.execute(
-            self._settle(names), self._settle_binds(names, [(claim, settlement)]), execution_options=_NO_SYNC
+            self._settle(shape), self._settle_binds(shape, group), execution_options=_NO_SYNC
         )
         settled = self._settled(result.all())
         return claim.key in settled, settled.get(claim.key)
@@ -138,28 +140,22 @@ class Store:
 
     # -- the arrays that the statements take --------------------------------------------------------------------
 
-    def _by_columns(
-        self, settlements: Iterable[tuple[Claim, Settlement]]
-    ) -> dict[tuple[str, ...], list[tuple[Claim, Settlement]]]:
-        groups: dict[tuple[str, ...], list[tuple[Claim, Settlement]]] = defaultdict(list)
-        for claim, settlement in settlements:
-            groups[tuple(sorted(settlement.values))].append((claim, settlement))
-        return groups
-
-    def _settle(self, names: tuple[str, ...]) -> sa.UpdateBase:
-        statement = self._settles.get(names)
+    def _settle(self, shape: _Shape) -> sa.UpdateBase:
+        statement = self._settles.get(shape)
         if statement is None:
-            statement = self._settles[names] = statements.settle(self.queue, names)
+            statement = self._settles[shape] = statements.settle(self.queue, *shape)
         return statement
 
-    def _settle_binds(self, names: tuple[str, ...], group: Sequence[tuple[Claim, Settlement]]) -> dict[str, list[Any]]:
+    def _settle_binds(self, shape: _Shape, group: Sequence[tuple[Claim, Settlement]]) -> dict[str, list[Any]]:
+        to, names = shape
         binds = self._claim_binds([claim for claim, _ in group])
         said = [settlement for _, settlement in group]
-        binds["outcome"] = [each.to.value for each in said]
-        binds["error"] = [each.error for each in said]
-        binds["counted"] = [each.counted for each in said]
-        binds["delay_seconds"] = [each.delay_seconds for each in said]
-        binds["until"] = [each.until for each in said]
+        if to is not Role.COMPLETE:
+            binds["error"] = [each.error for each in said]
+            binds["counted"] = [int(each.counted) for each in said]
+        if to is Role.QUEUED:
+            binds["delay_seconds"] = [each.delay_seconds for each in said]
+            binds["until"] = [each.until for each in said]
         for i, name in enumerate(names):
             binds[f"value_{i}"] = [each.values[name] for each in said]
         return binds
@@ -171,7 +167,20 @@ class Store:
         return binds
 
     def _settled(self, rows: Iterable[Any]) -> dict[Any, Role | None]:
-        return {self.queue.key_of(row): Role(row.role) if row.role else None for row in rows}
+        key_of = self.queue.key_of
+        return {key_of(row): _ROLES[row[-1]] for row in rows}
+
+
+_ROLES: Mapping[str | None, Role | None] = {None: None, **{role.value: role for role in Role}}
+
+
+def _by_shape(settlements: Iterable[tuple[Claim, Settlement]]) -> dict[_Shape, list[tuple[Claim, Settlement]]]:
+    """Settlements that one statement can write: the same role, the same value columns."""
+    groups: dict[_Shape, list[tuple[Claim, Settlement]]] = defaultdict(list)
+    for claim, settlement in settlements:
+        names = tuple(sorted(settlement.values)) if settlement.values else ()
+        groups[settlement.to, names].append((claim, settlement))
+    return groups
 
 
 #: Rows are plain tuples here: no ORM state to bring up to date.

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.jobloop.tickets import Desk, make_queue
 
 from jobloop import statements
+from jobloop.status import Role
 
 ROWS = 300_000
 BATCH = 100
@@ -68,17 +69,18 @@ async def test_settle_and_renew_find_their_rows_by_primary_key(large: AsyncConne
     held = {"key_0": [row.id for row in rows], "token": [row.crm_claim_token for row in rows]}
     count = len(rows)
     outcome = {
-        "outcome": ["complete"] * count,
-        "error": [None] * count,
-        "counted": [False] * count,
-        "delay_seconds": [None] * count,
+        "error": ["x"] * count,
+        "counted": [1] * count,
+        "delay_seconds": [1.0] * count,
         "until": [None] * count,
     }
 
     renewed = await explain(large, statements.renew(queue), {**held, "lease_seconds": 60.0})
-    settled = await explain(large, statements.settle(queue), {**held, **outcome})
+    completed = await explain(large, statements.settle(queue, Role.COMPLETE), held)
+    await large.rollback()
+    retried = await explain(large, statements.settle(queue, Role.QUEUED), {**held, **outcome})
 
-    for plan in (renewed, settled):
+    for plan in (renewed, completed, retried):
         assert_no_scan_or_big_sort(plan)
         assert index_names(plan) == {"tickets_pkey"}
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from jobloop.queue import JobQueue
-from jobloop.statements.parts import CLOCK, NOW, materialized, same_key, update
+from jobloop.statements.parts import CLOCK, NOW, materialized, role_text, same_key, update
 from jobloop.status import Role
 
 
@@ -68,9 +68,7 @@ def counts(queue: JobQueue) -> sa.Select[Any]:
     first timestamp that the queue orders by (nothing records when a user queued a row); null without either.
     """
     c = queue.columns
-    role = sa.case(
-        *((c.status == queue.literal(role), sa.literal_column(f"'{role.value}'", sa.String())) for role in Role)
-    )
+    role = sa.case(*((c.status == queue.literal(role), role_text(role)) for role in Role))
     is_waiting = c.next_retry_at > NOW
     due_since = sa.func.coalesce(c.next_retry_at, *_timestamps(queue.order_by)[:1], type_=c.next_retry_at.type)
     return (
@@ -94,8 +92,8 @@ def errors(queue: JobQueue) -> sa.Select[Any]:
     """
     c = queue.columns
     role = sa.case(
-        (c.status == queue.literal(Role.ERROR), sa.literal_column("'error'", sa.String())),
-        else_=sa.literal_column("'queued'", sa.String()),
+        (c.status == queue.literal(Role.ERROR), role_text(Role.ERROR)),
+        else_=role_text(Role.QUEUED),
     )
     key = sa.func.concat_ws("/", *c.key)
     return (

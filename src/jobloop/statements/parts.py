@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql
 
 from jobloop.queue import JobQueue
 from jobloop.schema import NEVER as _NEVER_TEXT
+from jobloop.status import Role
 
 #: The time of the statement's start: for predicates, because it can bound an index scan.
 NOW = sa.func.statement_timestamp()
@@ -47,3 +48,8 @@ def materialized(cte: sa.CTE) -> sa.CTE:
 def seconds(seconds: Any) -> sa.ColumnElement[Any]:
     """`seconds` as an interval."""
     return sa.type_coerce(seconds * _ONE_SECOND, sa.Interval())
+
+
+def role_text(role: Role) -> sa.ColumnElement[str]:
+    """The name of a role as a literal, for a result."""
+    return sa.literal_column(f"'{role.value}'", sa.String())

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobloop.queue import JobQueue
-from jobloop.statements.parts import CLOCK, NEVER, NOW, materialized, said, same_key, seconds, update
+from jobloop.statements.parts import CLOCK, NEVER, NOW, materialized, role_text, said, same_key, seconds, update
 from jobloop.statements.pausing import is_paused
 from jobloop.status import Role
 
@@ -76,72 +76,57 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
     )
 
 
-def settle(queue: JobQueue, values: Sequence[str] = ()) -> sa.UpdateBase:
-    """Write the outcome of many claims at once; each row only if its token is still the claim's.
+def settle(queue: JobQueue, to: Role, values: Sequence[str] = ()) -> sa.UpdateBase:
+    """Write the outcome `to` of many claims at once; each row only if its token is still the claim's.
 
-    Takes one array bind per column of `settle_rows`; `values` are the attributes that the rows' outcomes write.
+    Takes one array bind per column: key_0…, token, one value_{i} for each of `values` (attributes that the outcomes
+    write); for ERROR also error and counted; for QUEUED also delay_seconds and until.
+
     A row whose status is no longer PROCESSING keeps it (a user re-queued or cancelled it meanwhile), gives up its
     claim, and so runs again only after this attempt ended. Returns (*key, role): a row that is not returned was
-    lost; `role` is the outcome that was written, or the end ("complete", "error") that the handler itself or a user
-    wrote meanwhile; null where the row was re-queued or cancelled meanwhile.
+    lost; `role` is `to`, or the end ("complete", "error") that the handler itself or a user wrote meanwhile; null
+    where the row was re-queued or cancelled meanwhile.
     """
     c = queue.columns
-    answers = said(
-        queue,
-        outcome=sa.String(),
-        error=sa.Text(),
-        counted=sa.Boolean(),
-        delay_seconds=sa.Float(),
-        until=sa.DateTime(timezone=True),
-        **{f"value_{i}": queue.column_named(name).type for i, name in enumerate(values)},
-    )
-    held = materialized(
-        sa.select(
-            *(column.label(f"key_{i}") for i, column in enumerate(c.key)),
-            *(column for name, column in answers.c.items() if not name.startswith(("key_", "token"))),
-            # A user who cancels may set NULL: an unknown status is not PROCESSING.
-            sa.func.coalesce(c.status == queue.literal(Role.PROCESSING), sa.false()).label("applied"),
-        )
-        .join(queue.table, sa.and_(same_key(c.key, answers), c.claim_token == answers.c.token))
-        .order_by(*c.key)
-        .with_for_update(key_share=True, of=queue.table)
-        .cte("held")
-    )
-    becomes = {role: held.c.outcome == role.value for role in (Role.COMPLETE, Role.ERROR, Role.QUEUED)}
-    kept = sa.not_(held.c.applied)
-    retry_at = sa.func.coalesce(held.c.until, CLOCK + seconds(held.c.delay_seconds))
+    types: dict[str, Any] = {f"value_{i}": queue.column_named(name).type for i, name in enumerate(values)}
+    if to is not Role.COMPLETE:
+        types |= {"error": sa.Text(), "counted": sa.Integer()}
+    if to is Role.QUEUED:
+        types |= {"delay_seconds": sa.Float(), "until": sa.DateTime(timezone=True)}
+    given = said(queue, **types)
+    answers = sa.select(*given.c).order_by(*(given.c[f"key_{i}"] for i in range(len(c.key)))).subquery("answers")
+
+    # Where PostgreSQL waits for a user's transaction, it evaluates all of this again on the row as that left it.
+    is_ours = c.status == queue.literal(Role.PROCESSING)
+
+    def unless_kept(column: sa.Column[Any], value: Any) -> sa.ColumnElement[Any]:
+        return sa.case((is_ours, value), else_=column)
+
     changes: dict[sa.Column[Any], Any] = {
-        c.status: sa.case(
-            (kept, c.status),
-            *((condition, queue.literal(role)) for role, condition in becomes.items()),
-            else_=c.status,
-        ),
-        c.error: sa.case(
-            (kept, c.error),
-            (becomes[Role.COMPLETE], sa.null()),
-            else_=sa.func.coalesce(held.c.error, c.error),
-        ),
-        c.retry_count: c.retry_count + sa.case((sa.and_(held.c.applied, held.c.counted), 1), else_=0),
-        c.next_retry_at: sa.case((kept, c.next_retry_at), (becomes[Role.QUEUED], retry_at), else_=sa.null()),
+        c.status: unless_kept(c.status, queue.literal(to)),
         c.claim_token: sa.null(),
         c.lease_expires_at: sa.null(),
+        **{queue.column_named(name): answers.c[f"value_{i}"] for i, name in enumerate(values)},
     }
-    if c.decision is not None:
-        changes[c.decision] = sa.case(
-            (kept, c.decision),
-            *((becomes[role], queue.literal(role, c.decision)) for role in (Role.COMPLETE, Role.ERROR)),
-            else_=c.decision,
-        )
-    for i, name in enumerate(values):
-        changes[queue.column_named(name)] = held.c[f"value_{i}"]
+    if to is Role.COMPLETE:
+        changes[c.error] = unless_kept(c.error, sa.null())
+    else:
+        changes[c.error] = unless_kept(c.error, sa.func.coalesce(answers.c.error, c.error))
+        changes[c.retry_count] = c.retry_count + sa.case((is_ours, answers.c.counted), else_=0)
+    if to is Role.QUEUED:
+        retry_at = sa.func.coalesce(answers.c.until, CLOCK + seconds(answers.c.delay_seconds))
+        changes[c.next_retry_at] = unless_kept(c.next_retry_at, retry_at)
+    elif c.decision is not None:
+        changes[c.decision] = unless_kept(c.decision, queue.literal(to, c.decision))
+    requeued_by_us = sa.and_(c.status == queue.literal(Role.QUEUED), c.next_retry_at.is_not(None))
     return (
         update(queue, changes)
-        .where(sa.and_(*(column == held.c[f"key_{i}"] for i, column in enumerate(c.key))))
+        .where(same_key(c.key, answers), c.claim_token == answers.c.token)
         .returning(
             *c.key,
             sa.case(
-                (held.c.applied, held.c.outcome),
-                *((c.status == queue.literal(role), role.value) for role in (Role.COMPLETE, Role.ERROR)),
+                *((c.status == queue.literal(role), role_text(role)) for role in (Role.COMPLETE, Role.ERROR)),
+                (requeued_by_us, role_text(Role.QUEUED)),
             ).label("role"),
         )
     )
