@@ -33,6 +33,7 @@ class PrometheusObserver:
     jobloop_cycle_seconds           duration of cycles that claimed anything
     jobloop_row_seconds             wall seconds per row of such a cycle
     jobloop_success_ratio, jobloop_retry_ratio    of the last such cycle, 0 to 1
+    jobloop_max_lag_seconds         of the last such cycle: the longest that something blocked the event loop
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -59,11 +60,13 @@ class PrometheusObserver:
             buckets=_SECONDS_PER_ROW,
             registry=registry,
         )
-        self._success = Gauge(
-            "jobloop_success_ratio", "Completed rows of the last cycle with rows.", ("queue",), registry=registry
-        )
-        self._retry = Gauge(
-            "jobloop_retry_ratio", "Rows to try again of the last cycle with rows.", ("queue",), registry=registry
+        self._success, self._retry, self._lag = (
+            Gauge(f"jobloop_{name}", words, ("queue",), registry=registry)
+            for name, words in (
+                ("success_ratio", "Completed rows of the last cycle with rows."),
+                ("retry_ratio", "Rows to try again of the last cycle with rows."),
+                ("max_lag_seconds", "Longest block of the event loop in the last cycle with rows."),
+            )
         )
 
     def __call__(self, report: CycleReport) -> None:
@@ -79,6 +82,7 @@ class PrometheusObserver:
             self._row_seconds.labels(queue).observe(report.seconds_per_row)
             self._success.labels(queue).set(report.success_rate)
             self._retry.labels(queue).set(report.retry_rate)
+            self._lag.labels(queue).set(report.max_lag_seconds)
 
 
 class OpenTelemetryObserver:

@@ -110,3 +110,15 @@ def test_push_setup_with_a_wrong_token_says_what_to_do(shell: Shell) -> None:
     words = failed(shell.run("push", "setup", HUBSPOT_API_KEY="pat-na1-unknown-to-it"), 4)
     assert "401" in words
     assert "Check HUBSPOT_API_KEY" in words
+
+
+async def test_a_table_that_lacks_a_column_is_a_sentence_with_the_line_that_adds_it(
+    shell: Shell, contacts: Contacts
+) -> None:
+    await contacts.add(1, queued=False)
+    row = await contacts.only()
+    await contacts.execute("ALTER TABLE contacts DROP COLUMN hubspot_rescue_count")
+    words = failed(shell.run("push", "contact", str(row["id"])), 3)
+    assert "It has no column 'hubspot_rescue_count'" in words
+    assert "op.add_column('contacts', sa.Column('hubspot_rescue_count'" in words
+    assert words.startswith("table 'contacts' cannot be used as a queue")

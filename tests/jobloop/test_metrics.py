@@ -47,6 +47,7 @@ def test_every_outcome_is_counted_and_the_rates_are_those_of_the_last_cycle_with
     assert seen["jobloop_row_seconds_sum", "orders"] == 0.2 + 0.5
     assert seen["jobloop_success_ratio", "orders"] == 1
     assert seen["jobloop_retry_ratio", "orders"] == 0
+    assert seen["jobloop_max_lag_seconds", "orders"] == 0
 
 
 def test_a_cycle_that_hit_its_deadline_is_told_apart() -> None:

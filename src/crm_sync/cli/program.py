@@ -64,6 +64,8 @@ def program() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
         help="Contacts in your own PostgreSQL table reach HubSpot.",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 3 the database, 4 HubSpot, "
+        "5 no such contact, 6 the contact is being pushed right now.",
     )
     app.callback()(_options)
     app.command("serve")(serve.serve)
@@ -150,5 +152,5 @@ def _sentence(exc: Exception, code: int) -> str:
     if isinstance(exc, CrmSyncError):
         return "\n".join(line.strip() for line in str(exc).splitlines())
     if code == DATABASE:
-        return f"The database refused: {words.rpartition('>: ')[2]}"
+        return f"The database refused: {words.rpartition('>: ')[2]}" if hasattr(exc, "orig") else words
     return f"Unexpected {type(exc).__name__}: {words}\nRun it again with --debug for the traceback."
