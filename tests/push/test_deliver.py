@@ -14,7 +14,7 @@ from crm_sync.hubspot import HubSpotClient, RetryRules
 from crm_sync.push.deliver import deliver
 from crm_sync.push.mappings import PropertyNames, contact_mapping, contact_properties
 from hubspot_emulator import EmulatorServer
-from jobloop.outcome import Complete, Fail, Outcome, Retry
+from jobloop.outcome import Complete, Fail, Outcome, Pause, Retry
 
 DAY = date(2026, 11, 21)
 MAPPING = contact_mapping(PropertyNames())
@@ -382,6 +382,20 @@ async def test_401_goes_back_to_the_queue_and_says_what_to_do(emulator: Emulator
     assert isinstance(outcome, Retry)
     assert outcome.error.startswith("401 INVALID_AUTHENTICATION: ")
     assert "Check HUBSPOT_API_KEY" in outcome.error
+    assert outcome.pause is not None
+    assert "crm-sync queue resume" in outcome.pause.reason
+    assert (outcome.pause.until, outcome.pause.after_rows) == (None, 10)
+
+
+async def test_401_that_a_second_look_does_not_confirm_is_no_reason_to_pause(
+    client: HubSpotClient, emulator: EmulatorServer
+) -> None:
+    emulator.fault("401", path="*/batch/upsert")
+    row = Row()
+    outcome = (await push(client, row))[row.id]
+    assert isinstance(outcome, Retry)
+    assert outcome.pause is None
+    assert [call.route for call in emulator.calls()] == ["objects.batch_upsert", "account.details"]
 
 
 async def test_403_goes_back_to_the_queue_and_names_the_scope(emulator: EmulatorServer) -> None:
@@ -392,6 +406,8 @@ async def test_403_goes_back_to_the_queue_and_names_the_scope(emulator: Emulator
     assert isinstance(outcome, Retry)
     assert outcome.error.startswith("403 MISSING_SCOPES: ")
     assert "crm.objects.contacts.write" in outcome.error
+    assert outcome.pause is not None
+    assert (outcome.pause.until, outcome.pause.after_rows) == (None, 10)
 
 
 async def test_477_migration_carries_its_delay(client: HubSpotClient, emulator: EmulatorServer) -> None:
@@ -400,6 +416,7 @@ async def test_477_migration_carries_its_delay(client: HubSpotClient, emulator: 
     outcome = (await push(client, row))[row.id]
     assert isinstance(outcome, Retry)
     assert outcome.after == timedelta(hours=24)
+    assert outcome.pause == Pause(outcome.error, until=timedelta(hours=24))
 
 
 async def test_daily_limit_waits_until_the_limit_is_reset(client: HubSpotClient, emulator: EmulatorServer) -> None:
@@ -411,6 +428,7 @@ async def test_daily_limit_waits_until_the_limit_is_reset(client: HubSpotClient,
     assert outcome.after is not None
     resets_at = datetime.fromtimestamp(emulator.account.quota.resets_at_ms() / 1000, UTC)
     assert abs(before + outcome.after - resets_at) < timedelta(minutes=1)
+    assert outcome.pause == Pause(outcome.error, until=resets_at)
 
 
 async def test_daily_limit_without_a_word_on_its_end_waits_for_midnight(
@@ -422,6 +440,16 @@ async def test_daily_limit_without_a_word_on_its_end_waits_for_midnight(
     assert isinstance(outcome, Retry)
     assert outcome.after is not None
     assert timedelta(0) < outcome.after <= timedelta(days=1)
+
+
+@pytest.mark.parametrize("kind", ["423", "429-ten-secondly", "429-secondly", "500", "502-after", "503", "cut", "html"])
+async def test_ordinary_fault_pauses_nothing(emulator: EmulatorServer, kind: str) -> None:
+    async with HubSpotClient(emulator.url, emulator.token, retries=RetryRules(max_attempts=1, scale=0)) as once:
+        emulator.fault(kind, path="*/batch/upsert", times=0)
+        row = Row()
+        outcome = (await push(once, row))[row.id]
+    assert isinstance(outcome, Retry)
+    assert outcome.pause is None
 
 
 async def test_nothing_to_push_is_no_call(client: HubSpotClient, emulator: EmulatorServer) -> None:

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
 from crm_sync.hubspot.client import HubSpotClient
-from crm_sync.hubspot.errors import DailyLimit, HubSpotError, NotFound
+from crm_sync.hubspot.errors import DailyLimit, HubSpotError, NotFound, Unauthorized
 from crm_sync.hubspot.objects import BatchResult, Record
 from crm_sync.push.mappings import ObjectMapping
 from crm_sync.push.match import match
@@ -93,7 +93,7 @@ class Lane(ABC):
                 self._settled.refused(write, refusal)
             await self.send([write for write in writes if write not in carriers])
         elif not is_about_inputs(error):
-            refusal = await _timed(self._client, error)
+            refusal = await _looked_into(self._client, error)
             for write in writes:
                 self._settled.refused(write, refusal)
         elif len(writes) > 1:
@@ -142,7 +142,7 @@ class Updates(Lane):
         except NotFound:
             self.gone.append(write)
         except HubSpotError as error:
-            self._settled.refused(write, await _timed(self._client, error))
+            self._settled.refused(write, await _looked_into(self._client, error))
         else:
             self._settled.done(write, record)
 
@@ -167,21 +167,43 @@ class Upserts(Lane):
         except NotFound:
             self._settled.each(write, Retry(refusal.text))
         except HubSpotError as error:
-            self._settled.refused(write, await _timed(self._client, error))
+            self._settled.refused(write, await _looked_into(self._client, error))
         else:
             self._settled.done(write, record)
 
 
-async def _timed(client: HubSpotClient, error: HubSpotError) -> Refusal:
-    """The refusal with the delay that it needs: a spent daily limit lasts until HubSpot resets it."""
+async def _looked_into(client: HubSpotClient, error: HubSpotError) -> Refusal:
+    """The refusal, after a second look at what concerns more than this call.
+
+    A refused token is tried with the smallest call there is: when that goes through, the refusal was a passing one and
+    no reason to pause. A spent daily limit lasts until HubSpot resets it, at midnight when HubSpot does not say.
+    """
     refusal = Refusal.of(error)
-    if not isinstance(error, DailyLimit) or refusal.after is not None:
-        return refusal
+    match error:
+        case Unauthorized():
+            return refusal if await _is_refused(client) else replace(refusal, pause=None)
+        case DailyLimit() if refusal.after is None:
+            return refusal.lasting_until(await _resets_at(client))
+        case _:
+            return refusal
+
+
+async def _is_refused(client: HubSpotClient) -> bool:
+    try:
+        await client.account()
+    except Unauthorized:
+        return True
+    except HubSpotError:  # says nothing about the token
+        return False
+    return False
+
+
+async def _resets_at(client: HubSpotClient) -> datetime:
     now = datetime.now(UTC)
     try:
         resets_at = (await client.daily_usage()).resets_at
     except HubSpotError:
         resets_at = None
     if resets_at is None or resets_at <= now:
-        resets_at = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
-    return refusal.lasting_until(resets_at)
+        return datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+    return resets_at
