@@ -7,9 +7,11 @@ from typing import Any
 from uuid import UUID
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Claim:
     """Whoever holds this may renew and settle the row, until the token in the row is another.
+
+    Two claims are never equal, whatever they hold.
 
     key           the row's primary key: the value itself, or a tuple for a composite key
     token         fresh with every claim statement

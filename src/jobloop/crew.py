@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -51,7 +52,8 @@ class Crew:
         self._sessions = sessions
         self._report = report
         self._concurrency = concurrency
-        self._shares: asyncio.Queue[list[Claim]] = asyncio.Queue()
+        self._shares: deque[list[Claim]] = deque()
+        self._arrived = asyncio.Event()
         self._rows_waiting = 0
         self._running: dict[asyncio.Task[None], list[Claim]] = {}
         self._lost: set[asyncio.Task[None]] = set()
@@ -150,9 +152,7 @@ class Crew:
         """Process shares until cancelled. A share that is cut off is settled as the crew's stop says."""
         me = cast("asyncio.Task[None]", asyncio.current_task())
         while not me.cancelling():  # a handler may end well although it was cancelled
-            share = await self._shares.get()
-            self._rows_waiting -= len(share)
-            self._running[me] = share
+            share = self._running[me] = await self._next_share()
             try:
                 if ours := [claim for claim in share if self._leases.holds(claim)]:
                     await self._handler.run(ours, self)
@@ -172,6 +172,14 @@ class Crew:
                     self._lost.discard(me)
                     me.uncancel()
                 self._moved_on()
+
+    async def _next_share(self) -> list[Claim]:
+        while not self._shares:
+            self._arrived.clear()
+            await self._arrived.wait()
+        share = self._shares.popleft()
+        self._rows_waiting -= len(share)
+        return share
 
     def _stopped(self, share: list[Claim]) -> None:
         for claim in share:
@@ -204,12 +212,12 @@ class Crew:
         self._report.claimed += len(claims)
         self._report.batches += bool(claims)
         self._leases.hold(claims)
-        for share in self._handler.shares(claims):
-            self._rows_waiting += len(share)
-            self._shares.put_nowait(share)
+        self._shares.extend(self._handler.shares(claims))
+        self._rows_waiting += len(claims)
+        self._arrived.set()
 
     def _is_quiet(self) -> bool:
-        return not self._running and self._shares.empty()
+        return not self._running and not self._shares
 
     def _moved_on(self) -> None:
         self._progress.set()
@@ -221,11 +229,11 @@ class Crew:
         await self._progress.wait()
 
     def _release_waiting(self) -> None:
-        while not self._shares.empty():
-            share = self._shares.get_nowait()
-            self._rows_waiting -= len(share)
+        for share in self._shares:
             for claim in share:
                 self._settler.put(claim, Settlement.released())
+        self._shares.clear()
+        self._rows_waiting = 0
         self._moved_on()
 
     async def _close(self) -> None:

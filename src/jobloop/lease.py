@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any
-from uuid import UUID
+from collections.abc import Callable, Collection, Iterable
 
 from jobloop.claim import Claim
 from jobloop.store import Store
@@ -25,23 +23,24 @@ class LeaseKeeper:
     def __init__(self, store: Store, on_lost: Callable[[Claim], None]) -> None:
         self._store = store
         self._on_lost = on_lost
-        self._held: dict[tuple[Any, UUID], Claim] = {}
+        self._held: set[Claim] = set()
         self._every_seconds = store.queue.lease.total_seconds() / 3
 
     def __len__(self) -> int:
         return len(self._held)
 
     def hold(self, claims: Iterable[Claim]) -> None:
-        for claim in claims:
-            self._held[claim.key, claim.token] = claim
+        self._held.update(claims)
 
     def holds(self, claim: Claim) -> bool:
         """True until the claim is dropped or found lost."""
-        return (claim.key, claim.token) in self._held
+        return claim in self._held
 
-    def drop(self, claims: Iterable[Claim]) -> int:
+    def drop(self, claims: Collection[Claim]) -> int:
         """Stop renewing `claims`; returns how many of them were still held."""
-        return sum(self._held.pop((claim.key, claim.token), None) is not None for claim in claims)
+        before = len(self._held)
+        self._held.difference_update(claims)
+        return before - len(self._held)
 
     async def run(self) -> None:
         """Renew for ever; cancel to stop."""
@@ -54,10 +53,11 @@ class LeaseKeeper:
 
     async def renew(self) -> None:
         """Renew once; report what is lost."""
-        claims = list(self._held.values())
+        claims = list(self._held)
         if not claims:
             return
         still_ours = await self._store.renew(claims)
         for claim in claims:
-            if claim.key not in still_ours and self._held.pop((claim.key, claim.token), None) is not None:
+            if claim.key not in still_ours and claim in self._held:
+                self._held.discard(claim)
                 self._on_lost(claim)

@@ -126,13 +126,14 @@ class Settler:
                 log.warning("%s: settle failed, trying again: %s", self._store.queue.name, exc)
             await asyncio.sleep(pause_seconds * random.uniform(0.5, 1))
             pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+        lost = [claim for claim, _ in some if claim.key not in roles]
+        for claim in lost:
+            log.warning("%s: claim on %s was lost before its settle", self._store.queue.name, claim.key)
+        self._report.lost += self._leases.drop(lost)
+        self._leases.drop([claim for claim, _ in some])
         for claim, settlement in some:
-            was_held = self._leases.drop([claim])
             if claim.key in roles:
                 self._report.count(settlement, roles[claim.key])
-            else:
-                self._report.lost += was_held
-                log.warning("%s: claim on %s was lost before its settle", self._store.queue.name, claim.key)
 
     async def _write_refused(self, some: list[Settled], exc: Exception) -> None:
         """The database refused the statement: find the row whose values it refuses, and fail only that one."""
@@ -150,7 +151,7 @@ class Settler:
         self._give_up(some)
 
     def _give_up(self, some: list[Settled]) -> None:
-        self._report.lost += self._leases.drop(claim for claim, _ in some)
+        self._report.lost += self._leases.drop([claim for claim, _ in some])
 
 
 def is_absent(exc: BaseException) -> bool:

@@ -11,6 +11,7 @@ import logging
 import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
@@ -31,6 +32,7 @@ _DEADLOCK, _SERIALIZATION, _LOCK_NOT_AVAILABLE = "40P01", "40001", "55P03"
 _TRANSIENT = frozenset({_DEADLOCK, _SERIALIZATION, _LOCK_NOT_AVAILABLE})
 _UNDEFINED_COLUMN, _UNDEFINED_TABLE = "42703", "42P01"
 _MOST_TRIES = 8
+_FIRST = itemgetter(0)
 
 #: What tells one settle statement from another: the role, and the value columns that it writes.
 _Shape = tuple[Role, tuple[str, ...]]
@@ -62,8 +64,10 @@ class Store:
                 "lease_seconds": self.queue.lease.total_seconds(),
             },
         )
-        key_of = self.queue.key_of
-        return [Claim(key_of(row[2:]), token, row[1], row) for row in sorted(rows, key=lambda row: row[0])]
+        in_order = sorted(rows, key=_FIRST)
+        if len(self.queue.columns.key) == 1:
+            return [Claim(row[2], token, row[1], row) for row in in_order]
+        return [Claim(self.queue.key_of(row[2:]), token, row[1], row) for row in in_order]
 
     async def settle(self, settlements: Iterable[tuple[Claim, Settlement]]) -> dict[Any, Role | None]:
         """Write the outcomes; one statement for each role and set of value columns among them.
@@ -167,8 +171,9 @@ class Store:
         return binds
 
     def _settled(self, rows: Iterable[Any]) -> dict[Any, Role | None]:
-        key_of = self.queue.key_of
-        return {key_of(row): _ROLES[row[-1]] for row in rows}
+        if len(self.queue.columns.key) == 1:
+            return {row[0]: _ROLES[row[1]] for row in rows}
+        return {self.queue.key_of(row): _ROLES[row[-1]] for row in rows}
 
 
 _ROLES: Mapping[str | None, Role | None] = {None: None, **{role.value: role for role in Role}}
