@@ -15,7 +15,7 @@ log = logging.getLogger("jobloop")
 
 _KEY = "jobloop_sessions"
 #: Connections beside the handlers': one each for claims, settles and lease renewals.
-_OWN_CONNECTIONS = 3
+OWN_CONNECTIONS = 3
 
 
 def bind(base: type[Any], session_factory: async_sessionmaker[AsyncSession]) -> None:
@@ -45,19 +45,24 @@ def engine_of(sessions: async_sessionmaker[AsyncSession]) -> AsyncEngine:
     return engine
 
 
-def warn_if_small(engine: AsyncEngine, queue: str, session_handlers: int) -> None:
-    """Warn when the engine's pool has fewer connections than the loop may want at once."""
+def most_connections(engine: AsyncEngine) -> int | None:
+    """How many connections the engine's pool opens at most; None: it sets no limit."""
     pool = engine.pool
     if not isinstance(pool, QueuePool) or pool._max_overflow < 0:
-        return
-    has, wants = pool.size() + pool._max_overflow, session_handlers + _OWN_CONNECTIONS
-    if has < wants:
+        return None
+    return pool.size() + pool._max_overflow
+
+
+def warn_if_small(engine: AsyncEngine, queue: str, session_handlers: int) -> None:
+    """Warn when the engine's pool has fewer connections than the loop may want at once."""
+    has, wants = most_connections(engine), session_handlers + OWN_CONNECTIONS
+    if has is not None and has < wants:
         log.warning(
             "%s: may want %d connections at once (%d handlers with a session, %d of its own), the pool has %d; "
             "raise pool_size or lower the concurrency",
             queue,
             wants,
             session_handlers,
-            _OWN_CONNECTIONS,
+            OWN_CONNECTIONS,
             has,
         )

@@ -23,7 +23,8 @@ _TABLE = sa.text("""
 """)
 _COLUMNS = sa.text("""
     SELECT a.attnum::int AS number, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-           a.attnotnull AS is_not_null, pg_get_expr(d.adbin, d.adrelid) AS default, a.attgenerated <> '' AS is_generated,
+           a.attnotnull AS is_not_null, pg_get_expr(d.adbin, d.adrelid) AS default,
+           a.attgenerated <> '' AS is_generated,
            format_type(b.oid, NULL) AS base_type, b.typtype = 'e' AS is_enum,
            ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = b.oid) AS labels,
            information_schema._pg_char_max_length(b.oid, a.atttypmod) AS length,
@@ -53,7 +54,7 @@ _INDEXES = sa.text("""
 
 @dataclass(frozen=True, slots=True)
 class ColumnFacts:
-    """One column. `type` is as SQL would name it; `labels` are of its enum; `length` the most characters, if limited."""
+    """One column. `type` is as SQL names it; `labels` are of its enum; `length` is the most characters, if limited."""
 
     number: int
     name: str

@@ -105,7 +105,7 @@ def _nullability(role: str, column: ColumnFacts, alter: str) -> Iterator[Finding
             "NULL + 1 is NULL: attempts are not counted and a row is tried for ever. Without a default every INSERT "
             "of yours must name it.",
             f"{alter} SET DEFAULT 0;\n"
-            f"{alter.replace(' ALTER COLUMN', ' ALTER COLUMN', 1)} TYPE integer USING coalesce({quote(column.name)}, 0);\n"
+            f"{alter} TYPE integer USING coalesce({quote(column.name)}, 0);\n"
             f"{alter} SET NOT NULL;",
             default=column.default,
             is_not_null=column.is_not_null,

@@ -70,7 +70,7 @@ def find(queue: JobQueue, table: TableFacts) -> Iterator[Finding]:
         if exact:
             yield _invalid(exact[0], table, sql, "claim")
         else:
-            yield problem("index.claim.missing", f"There is no index serves the claim, {slow}", hint, sql)
+            yield problem("index.claim.missing", f"No index serves the claim, {slow}", hint, sql)
     elif not any(index.is_valid for index in exact):
         (old, *_) = due_first
         yield problem(
@@ -86,8 +86,8 @@ def find(queue: JobQueue, table: TableFacts) -> Iterator[Finding]:
     if not of_rescue:
         yield problem(
             "index.rescue.missing",
-            "There is no index serves the rescue, every cycle begins by reading the whole table",
-            f"A partial index on the rows in process costs 72 buffers where one over several statuses read 1,649. {hint}",
+            "No index serves the rescue, every cycle begins by reading the whole table",
+            f"A partial index on the rows in process: 72 buffers. One query for queued and expired rows: 1,649. {hint}",
             sql,
         )
     elif not any(index.is_valid for index in of_rescue):
