@@ -108,8 +108,8 @@ class Crew:
         """True when nothing claimed is left, not even a lease."""
         return not self._leases
 
-    async def wind_down(self, grace_seconds: float, then: Callable[[Claim], Settlement] | None = None) -> None:
-        """Start nothing more and give what runs `grace_seconds` to end.
+    async def wind_down(self, grace_seconds: float, then: Callable[[Claim], Settlement] | None = None) -> bool:
+        """Start nothing more and give what runs `grace_seconds` to end; returns whether everything did.
 
         What still runs after that is cancelled when the crew is left, and settled as `then` says (default: released).
         """
@@ -119,6 +119,8 @@ class Crew:
                 await self.idle()
         except TimeoutError:
             self._when_stopped = then or _released
+            return False
+        return True
 
     # -- the desk of the handlers ---------------------------------------------------------------------------------
 

@@ -137,8 +137,9 @@ class JobLoop:
                 if not deadline.expired():
                     raise
                 report.hit_deadline = True
-                log.error("%s: the cycle hit its deadline of %s s", self.queue.name, self.deadline_seconds)
-                await crew.wind_down(self.grace_seconds, then=self._overran)
+                log.info("%s: the cycle ends at its deadline of %s s", self.queue.name, self.deadline_seconds)
+                if not await crew.wind_down(self.grace_seconds, then=self._overran):
+                    log.error("%s: handlers still run after the deadline and are cancelled", self.queue.name)
         return self._finished(report)
 
     async def _one_batch(self, crew: Crew) -> None:
