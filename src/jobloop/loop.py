@@ -37,6 +37,8 @@ log = logging.getLogger("jobloop")
 _RESCUED_AT_ONCE = 1000
 #: A paused queue is looked at this often, to see whether the time for a probe has come.
 _PROBE_SECONDS = 5.0
+#: How often a running loop shows its observers what it did.
+_OBSERVED_SECONDS = 10.0
 
 Observer = Callable[[CycleReport], None]
 
@@ -54,7 +56,8 @@ class JobLoop:
     grace_seconds     how long running handlers may take to end when the loop is asked to stop
     poll_seconds      `run` looks for due rows at least this often
     wake              `run` looks at once when this is set: `Listener.wake_event(queue)`
-    observers         called with the report at the end of each cycle or drain; see `jobloop.metrics`
+    observers         called with the report at the end of each cycle or drain, and by `run` every ten seconds with
+                      what came since; see `jobloop.metrics`
     """
 
     def __init__(
@@ -103,12 +106,15 @@ class JobLoop:
         Between claims that found nothing it waits for `wake`, at most `poll_seconds`. A database that goes away is
         waited for; the log says so.
         """
-        report = CycleReport(self.queue.name)
+        report, observed = CycleReport(self.queue.name), None
         await check_table(self.queue, self.store.engine)
         async with self._crew(report) as crew:
             rescue, probe = Every(self.queue.lease.total_seconds() / 2), Every(_PROBE_SECONDS)
+            observation = Every(_OBSERVED_SECONDS)
             while not stop.is_set():
                 self.wake.clear()
+                if observation.is_due():
+                    observed = self._observe(report, observed)
                 try:
                     if rescue.is_due():
                         await self._rescue(report)
@@ -121,7 +127,8 @@ class JobLoop:
                     log.warning("%s: cannot claim, trying again: %s", self.queue.name, exc)
                 await until(stop, self.wake.wait(), seconds=self.poll_seconds)
             await crew.wind_down(self.grace_seconds)
-        return self._finished(report)
+        self._observe(report, observed)
+        return report.finish()
 
     # -- the steps of a cycle -------------------------------------------------------------------------------------
 
@@ -140,7 +147,10 @@ class JobLoop:
                 log.info("%s: the cycle ends at its deadline of %s s", self.queue.name, self.deadline_seconds)
                 if not await crew.wind_down(self.grace_seconds, then=self._overran):
                     log.error("%s: handlers still run after the deadline and are cancelled", self.queue.name)
-        return self._finished(report)
+        report.finish()
+        for observe in self.observers:
+            observe(report)
+        return report
 
     async def _one_batch(self, crew: Crew) -> None:
         await crew.claim(self.batch_size) or await crew.probe()
@@ -172,11 +182,13 @@ class JobLoop:
     def _crew(self, report: CycleReport) -> Crew:
         return Crew(self.store, self.handler, self.sessions, report, self.concurrency)
 
-    def _finished(self, report: CycleReport) -> CycleReport:
-        report.finish()
-        for observe in self.observers:
-            observe(report)
-        return report
+    def _observe(self, report: CycleReport, since: CycleReport | None = None) -> CycleReport:
+        """Show the observers what came after `since`; returns the whole as it is now, for the next time."""
+        part = report.since(since)
+        if part.processed or part.rescued or part.poison:
+            for observe in self.observers:
+                observe(part)
+        return report.since(None)
 
 
 async def run_job_loop(

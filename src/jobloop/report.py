@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobloop.settlement import Settlement
@@ -12,6 +12,10 @@ from jobloop.status import Role
 
 #: Distinct error texts kept in a report; the rest are counted under one heading.
 _MOST_ERRORS = 50
+_COUNTS = (
+    *("claimed", "completed", "retried", "failed", "snoozed", "released"),
+    *("superseded", "lost", "rescued", "poison", "batches"),
+)
 
 
 @dataclass(slots=True)
@@ -88,6 +92,16 @@ class CycleReport:
         """Stop the clock; returns itself."""
         self.duration_seconds = time.monotonic() - self._started
         return self
+
+    def since(self, earlier: CycleReport | None) -> CycleReport:
+        """What came after `earlier`, a copy of this report; all of it for None."""
+        part = replace(self, errors=Counter(self.errors))
+        if earlier is not None:
+            for name in _COUNTS:
+                setattr(part, name, getattr(self, name) - getattr(earlier, name))
+            part.errors -= earlier.errors
+            part._started = earlier._started + earlier.duration_seconds
+        return part.finish()
 
     def as_dict(self) -> dict[str, Any]:
         """The counts and rates, for a structured log or JSON."""

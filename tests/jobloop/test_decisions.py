@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobloop import Complete, Fail, Retry, RetryPolicy, Snooze
+from jobloop import Complete, CycleReport, Fail, Retry, RetryPolicy, Snooze
 from jobloop.outcome import storable
 from jobloop.settlement import decide
 from jobloop.status import EDGES, Role
@@ -86,3 +86,16 @@ def test_error_text_can_always_be_stored(error: str) -> None:
 def test_policy_that_makes_no_sense_is_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RetryPolicy(**given)  # type: ignore[arg-type]
+
+
+def test_report_since_an_earlier_moment_counts_only_what_came_after() -> None:
+    report = CycleReport("orders", claimed=5, completed=3, failed=1)
+    report.errors["bad"] = 1
+    earlier = report.since(None)
+    report.claimed, report.completed, report.failed = 9, 6, 2
+    report.errors["bad"] = 2
+    part = report.since(earlier)
+
+    assert (earlier.claimed, earlier.completed) == (5, 3)
+    assert (part.claimed, part.completed, part.failed, part.errors) == (4, 3, 1, {"bad": 1})
+    assert part.duration_seconds <= report.finish().duration_seconds
