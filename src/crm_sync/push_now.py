@@ -11,6 +11,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from crm_sync.database import database_errors
 from crm_sync.errors import CrmSyncError
 from crm_sync.models import Contact, CRMProcessingStatus, CRMSyncStatus
 from crm_sync.push import PushAnswer
@@ -56,7 +57,7 @@ class PushedContact:
 
 
 async def push_now(runtime: Runtime, contact_id: UUID) -> PushedContact:
-    """Raises TokenMissingError, UnknownContactError or ContactBusyError; a refusal by HubSpot is an answer."""
+    """Raises TokenMissingError, UnknownContactError, ContactBusyError, DatabaseError; HubSpot's refusal is an answer."""
     service = runtime.contact_push
     before = await _row(runtime, contact_id)
     if not await _enqueue(runtime, contact_id):
@@ -77,7 +78,7 @@ async def push_now(runtime: Runtime, contact_id: UUID) -> PushedContact:
 
 async def _row(runtime: Runtime, contact_id: UUID) -> dict[str, Any]:
     columns = [getattr(Contact, name) for name in SHOWN]
-    async with runtime.sessions() as session:
+    async with database_errors(runtime.url), runtime.sessions() as session:
         row = (await session.execute(sa.select(*columns).where(Contact.id == contact_id))).mappings().one_or_none()
     if row is None:
         raise UnknownContactError(f"There is no contact {contact_id} in this database.")
@@ -100,7 +101,7 @@ async def _enqueue(runtime: Runtime, contact_id: UUID) -> bool:
         )
         .returning(Contact.id)
     )
-    async with runtime.sessions.begin() as session:
+    async with database_errors(runtime.url), runtime.sessions.begin() as session:
         return (await session.execute(statement)).one_or_none() is not None
 
 

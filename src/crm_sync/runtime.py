@@ -17,18 +17,19 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import SecretStr
-from sqlalchemy import URL, ColumnElement, asc
+from sqlalchemy import URL, ColumnElement, asc, make_url
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from crm_sync import migrate
-from crm_sync.database import check_database, create_engine, database_errors, open_database
+from crm_sync.database import check_database, create_engine, open_database
 from crm_sync.errors import SettingsError
-from crm_sync.hubspot import HubSpotClient, LocalRateLimiter, Timeouts
+from crm_sync.hubspot import HubSpotClient, LocalRateLimiter, RateLimiter, SharedRateLimiter, Timeouts
 from crm_sync.hubspot.exchange import Bucket
 from crm_sync.hubspot.ratelimit import DEFAULT_BUDGETS, Budget
 from crm_sync.hubspot.transport import CallCounts
 from crm_sync.models import Contact, CRMProcessingStatus, queue_pauses
 from crm_sync.push import ContactPushService, PropertyNames
+from crm_sync.rate_budgets import RateBudgets
 from crm_sync.settings import Settings
 from jobloop import JobLoop, JobQueue, Outcome, RetryPolicy, Statuses, batch
 from jobloop.loop import Observer
@@ -79,15 +80,23 @@ class Runtime:
         """The client of the token for contacts; raises TokenMissingError without one."""
         settings = self.settings
         token = require_token(settings)
-        burst = Budget(settings.HUBSPOT_REQUESTS_PER_10_SECONDS, 10.0)
         answer_seconds = settings.HUBSPOT_TIMEOUT_SECONDS
         return HubSpotClient(
             settings.HUBSPOT_API_BASE_URL,
             token.get_secret_value(),
             api_version=settings.HUBSPOT_API_VERSION,
-            rate_limiter=LocalRateLimiter({**DEFAULT_BUDGETS, Bucket.BURST: burst}),
+            rate_limiter=self._rate_limiter(token),
             timeouts=Timeouts(answer_seconds=answer_seconds, total_seconds=2 * answer_seconds),
         )
+
+    def _rate_limiter(self, token: SecretStr) -> RateLimiter:
+        """Counts the calls of all processes that use the token and this database."""
+        burst = Budget(self.settings.HUBSPOT_REQUESTS_PER_10_SECONDS, 10.0)
+        budgets = {**DEFAULT_BUDGETS, Bucket.BURST: burst}
+        local = LocalRateLimiter(budgets)
+        if self.url == make_url("postgresql://"):  # an address of nothing: the caller has no use for a database
+            return local
+        return SharedRateLimiter(RateBudgets(self.engine, token.get_secret_value(), budgets), local)
 
     @property
     def hubspot_counts(self) -> CallCounts | None:
@@ -143,16 +152,30 @@ class Runtime:
             pauses=queue_pauses,
         )
 
-    def contact_loop(self, *, only: UUID | None = None, handler: BatchHandler | None = None) -> JobLoop:
-        """The loop over that queue; `only` one contact, `handler` in place of the push."""
+    def contact_loop(
+        self,
+        *,
+        only: UUID | None = None,
+        handler: BatchHandler | None = None,
+        wake: asyncio.Event | None = None,
+    ) -> JobLoop:
+        """The loop over that queue; `only` one contact, `handler` in place of the push, `wake` looks at once."""
         queue = self.contact_queue() if only is None else self.contact_queue(Contact.id == only)
         return JobLoop(
             queue,
             batch(handler or self._push_contacts),
             session_factory=self.sessions,
             batch_size=self.settings.HUBSPOT_SYNC_SCHEDULER_BATCH_SIZE,
+            grace_seconds=self.settings.WORKER_GRACE_SECONDS,
+            poll_seconds=self.settings.WORKER_POLL_SECONDS,
+            wake=wake,
             observers=self.observers,
         )
+
+    def loops(self, wake_of: Callable[[JobQueue], asyncio.Event]) -> list[JobLoop]:
+        """Every queue's loop, for a worker. Raises TokenMissingError for a queue whose service has no token."""
+        require_token(self.settings)
+        return [self.contact_loop(wake=wake_of(self.contact_queue()))]
 
     async def _push_contacts(self, rows: list[Any]) -> Mapping[Any, Outcome]:
         return await self.contact_push.process_batch(rows)
@@ -205,8 +228,7 @@ async def open_runtime(
         else:
             await check_database(runtime.engine)
             await migrate.require_head(runtime.engine)
-        async with database_errors(url):
-            yield runtime
+        yield runtime
 
 
 @asynccontextmanager
