@@ -58,6 +58,6 @@ class LeaseKeeper:
             return
         still_ours = await self._store.renew(claims)
         for claim in claims:
-            if claim.key not in still_ours and claim in self._held:
+            if claim not in still_ours and claim in self._held:
                 self._held.discard(claim)
                 self._on_lost(claim)

@@ -104,6 +104,11 @@ class Settler:
 
     async def _write(self, some: list[Settled]) -> None:
         """Settle `some`, again and again while the database is away; halve what the database refuses."""
+        if len(some) > 1 and len({claim.key for claim, _ in some}) < len(some):
+            # An attempt that was lost, and the one of the same worker that took over: only one of them holds.
+            for one in some:
+                await self._write([one])
+            return
         give_up_at = time.monotonic() + self._store.queue.lease.total_seconds()
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:

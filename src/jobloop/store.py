@@ -92,10 +92,15 @@ class Store:
         settled = self._settled(result.all())
         return claim.key in settled, settled.get(claim.key)
 
-    async def renew(self, claims: Sequence[Claim]) -> set[Any]:
-        """Renew the leases of `claims`; returns the keys that are still theirs."""
+    async def renew(self, claims: Sequence[Claim]) -> set[Claim]:
+        """Renew the leases of `claims`; returns those that still hold.
+
+        A worker that slept past its lease may have claimed a row again that it lost: two claims, one of them held.
+        """
         binds = {**self._claim_binds(claims), "lease_seconds": self.queue.lease.total_seconds()}
-        return {self.queue.key_of(row) for row in await self.run(self._renew, binds)}
+        rows = await self.run(self._renew, binds)
+        held = {(self.queue.key_of(row), row[-1]) for row in rows}
+        return {claim for claim in claims if (claim.key, claim.token) in held}
 
     async def rescue(self, batch_size: int = 1000) -> tuple[int, int]:
         """Take back rows of lost workers; returns (rows put back into the queue, rows given up as poison)."""

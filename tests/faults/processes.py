@@ -94,13 +94,16 @@ class WorkerProcess:
 
     async def freeze(self) -> None:
         """SIGSTOP, and wait until the kernel says that it is stopped."""
-        self._process.send_signal(signal.SIGSTOP)
+        self.send_stop()
         process = psutil.Process(self._process.pid)
 
         async def is_stopped() -> bool:
             return process.status() == psutil.STATUS_STOPPED
 
         await eventually(is_stopped, "the worker is frozen")
+
+    def send_stop(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         self._process.send_signal(signal.SIGCONT)

@@ -14,7 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tests.jobloop.tickets import Desk, Effect, make_queue
 
 from jobloop import Complete, Fail, JobLoop, Retry, each
+from jobloop.lease import LeaseKeeper
+from jobloop.report import CycleReport
 from jobloop.settlement import Settlement
+from jobloop.settler import Settler
 from jobloop.status import Role
 from jobloop.store import Store
 
@@ -99,6 +102,25 @@ async def test_zombie_settle_changes_nothing(desk: Desk) -> None:
     assert await store.settle([(heir, Settlement.completed())]) == {heir.key: Role.COMPLETE}
 
 
+async def test_worker_that_lost_a_row_and_claimed_it_again_tells_the_two_claims_apart(desk: Desk) -> None:
+    await desk.queue(1)
+    store = Store(make_queue(), desk.engine)
+    (lost,) = await store.claim(1)
+    await desk.expire_leases()
+    await store.rescue()
+    (held,) = await store.claim(1)
+    report = CycleReport("tickets")
+    leases = LeaseKeeper(store, on_lost=lambda claim: None)
+    leases.hold([lost, held])
+
+    assert await store.renew([lost, held]) == {held}
+    settler = Settler(store, leases, report, is_quiet=lambda: True)
+    for claim in (lost, held):
+        settler.put(claim, Settlement.completed())
+    await settler.flush()
+    assert (report.lost, report.completed) == (1, 1)
+
+
 async def test_session_form_rolls_back_the_writes_of_a_worker_that_lost_the_row(desk: Desk) -> None:
     await desk.queue(1)
 
@@ -150,7 +172,7 @@ async def test_live_lease_is_not_rescued_and_renewal_keeps_it_alive(desk: Desk) 
     (claim,) = await store.claim(1)
     await desk.expire_leases()
 
-    assert await store.renew([claim]) == {claim.key}
+    assert await store.renew([claim]) == {claim}
     assert await store.rescue() == (0, 0)
     assert (await desk.ticket()).crm_status == "Processing"
 
@@ -180,7 +202,7 @@ async def test_renewal_does_not_wait_for_a_row_that_its_handler_has_locked(desk:
     before = await desk.ticket(2)
     async with desk.engine.connect() as handler, asyncio.timeout(10):
         await handler.execute(sa.text("UPDATE tickets SET title = 'mine' WHERE number = 1"))
-        assert await store.renew(claims) == {claim.key for claim in claims}
+        assert await store.renew(claims) == set(claims)
         await handler.rollback()
 
     assert (await desk.ticket(2)).crm_lease_expires_at > before.crm_lease_expires_at

@@ -133,7 +133,7 @@ def settle(queue: JobQueue, to: Role, values: Sequence[str] = ()) -> sa.UpdateBa
 
 
 def renew(queue: JobQueue) -> sa.Select[Any]:
-    """Give every held claim a new lease of :lease_seconds; returns the keys whose token is still the claim's.
+    """Give every held claim a new lease of :lease_seconds; returns (*key, token) of those that are still held.
 
     A row that is locked, most often by its own handler's transaction, is not waited for: nobody can rescue it
     while it is locked, and the next renewal comes. It counts as held.
@@ -157,7 +157,7 @@ def renew(queue: JobQueue) -> sa.Select[Any]:
         .returning(*c.key)
         .cte("renewed")
     )
-    return sa.select(*c.key).join(claims, mine).add_cte(renewed)
+    return sa.select(*c.key, c.claim_token).join(claims, mine).add_cte(renewed)
 
 
 def rescue(queue: JobQueue) -> sa.UpdateBase:
