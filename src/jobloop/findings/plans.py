@@ -9,11 +9,13 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from jobloop import statements
 from jobloop.catalogue import TableFacts
 from jobloop.findings.finding import Finding, problem
+from jobloop.findings.finding import statements as lines
 from jobloop.queue import JobQueue
 from jobloop.status import Role
 
@@ -26,25 +28,50 @@ _BATCH = 100
 Plan = dict[str, Any]
 
 
+_SETTINGS = sa.text("""
+    SELECT name, setting, source, quote_ident(current_database()) AS database, quote_ident(current_user::text) AS role
+    FROM pg_settings
+    WHERE category IN ('Query Tuning / Planner Cost Constants', 'Query Tuning / Planner Method Configuration')
+      AND source IN ('database', 'user', 'database user') AND setting <> boot_val ORDER BY name
+""")
+_RESETS = {
+    "database": "ALTER DATABASE {0.database} RESET {0.name}",
+    "user": "ALTER ROLE {0.role} RESET {0.name}",
+    "database user": "ALTER ROLE {0.role} IN DATABASE {0.database} RESET {0.name}",
+}
+
+
 async def find(queue: JobQueue, table: TableFacts, connection: AsyncConnection) -> list[Finding]:
     """Statements that read the whole table or sort the backlog. Nothing is executed."""
     findings = []
     for name, statement, binds in await _statements(queue, connection):
-        plan = await explain(connection, statement, binds)
+        try:
+            plan = await explain(connection, statement, binds)
+        except DBAPIError as exc:
+            findings.append(problem(f"plan.{name}.refused", f"PostgreSQL refuses the {name}", f"It says: {exc.orig}."))
+            continue
         amiss = next(_amiss(plan, queue, name), None)
         if amiss is None or (rows := max(table.rows, amiss[1])) < FEW_ROWS:
             continue
         could_do = next(_amiss(await explain(connection, statement, binds, by_index=True), queue, name), None) is None
         if could_do and rows < MIDDLING_ROWS:
             continue
+        settings = (await connection.execute(_SETTINGS)).all() if could_do else []
+        why = "See the indexes."
+        sql = None
+        if settings:
+            why = "An index would do; the planner's settings speak against it. New sessions follow the statement."
+            sql = lines(*(_RESETS[setting.source].format(setting) for setting in settings))
+        elif could_do:
+            why, sql = "An index would do; the planner's statistics are old.", f"ANALYZE {table.name};"
         findings.append(
             problem(
                 f"plan.{name}",
                 f"The {name} {amiss[0]} of about {rows:,} rows",
-                "Measured on 1,000,000 waiting rows: 600 rows/s without the index, 16,300 with it. "
-                + ("An index would do; the planner's statistics are old." if could_do else "See the indexes."),
-                f"ANALYZE {table.name};" if could_do else None,
+                f"Measured on 1,000,000 waiting rows: 600 rows/s without the index, 16,300 with it. {why}",
+                sql,
                 plan=_outline(plan),
+                settings={setting.name: setting.setting for setting in settings},
             )
         )
     return findings
@@ -99,7 +126,7 @@ def _amiss(plan: Plan, queue: JobQueue, name: str) -> Iterator[tuple[str, int]]:
     """(what the statement does, rows of it) for each step that should not be there."""
     for node in nodes(plan):
         below = [child for child in nodes(node) if child is not node]
-        if node["Node Type"] == "Seq Scan" and _is_ours(node, plan, queue):
+        if node["Node Type"] == "Seq Scan" and _is_ours(node, queue):
             yield "reads the whole table", int(node["Plan Rows"])
         if name == "claim" and node["Node Type"] == "Sort" and any("Relation Name" in child for child in below):
             most = max(int(child["Plan Rows"]) for child in below if "Relation Name" in child)
@@ -107,7 +134,7 @@ def _amiss(plan: Plan, queue: JobQueue, name: str) -> Iterator[tuple[str, int]]:
                 yield "sorts its candidates, out", most
 
 
-def _is_ours(node: Plan, plan: Plan, queue: JobQueue) -> bool:
+def _is_ours(node: Plan, queue: JobQueue) -> bool:
     """Every table but the queue's is small or the caller's own: only ours counts, or partitions of it."""
     alias = str(node.get("Alias", ""))
     return node.get("Relation Name") == queue.table.name or alias.startswith(f"{queue.table.name}_")

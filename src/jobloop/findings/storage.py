@@ -19,7 +19,8 @@ _PATIENT_DEAD_ROWS = 20_000
 _DEAD_SHARE = 0.3
 
 _LEAVES = sa.text("""
-    SELECT c.oid::regclass::text AS name, greatest(c.reltuples, s.n_live_tup)::int8 AS rows,
+    SELECT c.oid::regclass::text AS name,
+           (CASE WHEN c.reltuples >= 0 THEN c.reltuples ELSE s.n_live_tup END)::int8 AS rows,
            coalesce(s.n_dead_tup, 0) AS dead, coalesce(s.n_tup_upd, 0) AS updates, coalesce(s.n_tup_hot_upd, 0) AS hot,
            greatest(s.last_autovacuum, s.last_vacuum) AS vacuumed_at,
            pg_total_relation_size(c.oid) AS bytes,
