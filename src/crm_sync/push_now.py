@@ -57,7 +57,7 @@ class PushedContact:
 
 
 async def push_now(runtime: Runtime, contact_id: UUID) -> PushedContact:
-    """Raises TokenMissingError, UnknownContactError, ContactBusyError, DatabaseError; HubSpot's refusal is an answer."""
+    """Raises TokenMissingError, UnknownContactError, ContactBusyError, DatabaseError; HubSpot's no is an answer."""
     service = runtime.contact_push
     before = await _row(runtime, contact_id)
     if not await _enqueue(runtime, contact_id):
