@@ -20,18 +20,24 @@ def main(arguments: list[str] | None = None) -> int:
         "--search-lag", type=float, default=2.0, metavar="SECONDS", help="age at which a write is found"
     )
     options = parser.parse_args(arguments)
-    sys.stderr.write(f"HubSpot emulator on http://127.0.0.1:{options.port}, token {DEFAULT_TOKEN}\n")
     try:
         serve(
             options.port,
             tier=options.tier,
-            seed=options.seed,
+            seed=options.seed or 0,
+            fill_from=options.seed,
             behaviour=Behaviour(search_lag_seconds=options.search_lag),
+            on_ready=_announce,
         )
     except OSError as error:
         sys.stderr.write(f"port {options.port}: {error.strerror}; choose another with --port\n")
         return 1
     return 0
+
+
+def _announce(url: str) -> None:
+    sys.stderr.write(f"HubSpot emulator on {url}, token {DEFAULT_TOKEN}; stop with Ctrl-C\n")
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":

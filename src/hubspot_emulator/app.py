@@ -47,7 +47,7 @@ class EmulatorApp:
         request = Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
         if path.startswith("/_emulator"):
             with self.account.lock:
-                answer = self._controlled(request)
+                answer = self.controlled(request)
             await _send(send, answer.status, answer.encoded(), {"content-type": "application/json"})
             return
         await self._answer_api(request, scope.get("client"), send)
@@ -61,13 +61,7 @@ class EmulatorApp:
         with account.lock:
             correlation_id = account.correlation_id()
             exchange = _Exchange(account, self._api, request, correlation_id)
-            refused = fault is not None and fault.kind != "slow"
-            if fault is not None and refused and not fault.applied:
-                answer = exchange.fail(fault)
-            else:
-                answer = exchange.run()
-                if fault is not None and refused:
-                    answer = exchange.fail(fault)
+            answer = exchange.fail(fault) if fault is not None and fault.refuses else exchange.run()
             encoded = exchange.spoiled(answer, fault)
             is_cut = fault is not None and fault.kind == "cut" and client is not None and self._cut is not None
             account.calls.add(exchange.call(0 if is_cut else answer.status, fault))
@@ -78,7 +72,8 @@ class EmulatorApp:
             answer.headers["content-type"] = "application/json;charset=utf-8"
         await _send(send, answer.status, encoded, answer.headers)
 
-    def _controlled(self, request: Request) -> Answer:
+    def controlled(self, request: Request) -> Answer:
+        """The answer of a control route; a wrong value is a 400 that says what is wrong."""
         try:
             route, request.params = self._control.find(request.method, request.path)
             return route.handler(self.account, request)
@@ -147,19 +142,20 @@ class _Exchange:
         return [route.scope] if route.scope else []
 
     def fail(self, fault: Fault) -> Answer:
-        """The answer of a fault; for one that only spoils the answer, the true one, made now."""
+        """The answer of a fault that refuses the call, which takes effect first when the fault says so."""
+        if fault.applied:
+            self.run()
         headers = {"X-HubSpot-Correlation-Id": self._correlation_id}
         if (problem := fault.problem()) is not None:
             return Answer(problem.body(self._correlation_id), problem.status, headers)
-        if (page := fault.page()) is not None:
-            status, text, extra = page
-            if fault.is_html:
-                return Answer(text, status, {"content-type": "text/html; charset=UTF-8", **extra})
-            body = {"status": "error", "message": text, "correlationId": self._correlation_id}
-            return Answer(body, status, {**headers, **extra})
-        if fault.kind == "cut":
+        page = fault.page()
+        if page is None:
             return Answer(None, 200, headers)
-        return self.run()
+        status, text, extra = page
+        if fault.is_html:
+            return Answer(text, status, {"content-type": "text/html; charset=UTF-8", **extra})
+        body = {"status": "error", "message": text, "correlationId": self._correlation_id}
+        return Answer(body, status, {**headers, **extra})
 
     def spoiled(self, answer: Answer, fault: Fault | None) -> bytes:
         """The bytes of the body, after what the fault does to them."""

@@ -108,6 +108,11 @@ class Fault:
         return int(self.kind), text, headers
 
     @property
+    def refuses(self) -> bool:
+        """Whether the call is not answered at all, as opposed to late or badly."""
+        return self.kind not in ("slow", "truncated", "html", "empty")
+
+    @property
     def is_html(self) -> bool:
         return self.kind in _HTML_STATUSES
 

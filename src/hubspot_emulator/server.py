@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,6 +24,7 @@ from .tokens import DEFAULT_TOKEN
 
 __all__ = ["EmulatorServer", "serve"]
 
+_START_SECONDS = 10
 _STOP_SECONDS = 10
 
 
@@ -66,12 +67,13 @@ class EmulatorServer:
         listener = socket.create_server(self._address)
         host, port = listener.getsockname()[:2]
         self.url = f"http://{host}:{port}"
-        self._server = _Server(self.account, self._log_level)
+        answering = threading.Event()
+        self._server = _Server(self.account, self._log_level, answering.set)
         self._thread = threading.Thread(
             target=self._server.run_on, args=(listener,), name=f"hubspot-emulator-{port}", daemon=True
         )
         self._thread.start()
-        if not self._server.ready.wait(_STOP_SECONDS) or not self._thread.is_alive():
+        if not answering.wait(_START_SECONDS):
             raise RuntimeError("the emulator did not start")
         return self
 
@@ -167,10 +169,10 @@ class EmulatorServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn with a readiness event and connections that a fault can cut."""
+    """uvicorn that says when it answers, and whose connections a fault can cut."""
 
-    def __init__(self, account: Account, log_level: str) -> None:
-        self.ready = threading.Event()
+    def __init__(self, account: Account, log_level: str, on_ready: Callable[[], None]) -> None:
+        self._on_ready = on_ready
         connections: dict[tuple[str, int], asyncio.Transport] = {}
 
         class CuttableProtocol(H11Protocol):
@@ -202,14 +204,13 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.ready.set()
+        self._on_ready()
 
     def run_on(self, listener: socket.socket) -> None:
         try:
             self.run(sockets=[listener])
         finally:
             listener.close()
-            self.ready.set()
 
 
 def serve(
@@ -218,14 +219,22 @@ def serve(
     host: str = "127.0.0.1",
     tier: str = "free",
     behaviour: Behaviour | None = None,
-    seed: int | None = None,
+    seed: int = 0,
+    fill_from: int | None = None,
+    on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve in the foreground until interrupted, from an empty portal or, given `seed`, a full one.
+    """Serve in the foreground until interrupted, from an empty portal or, given `fill_from`, one generated from it.
 
-    Raises OSError when the port is taken.
+    `seed` is that of chance. `on_ready` is called with the address when it answers. Raises OSError when the port is taken.
     """
     listener = socket.create_server((host, port))
-    account = Account(tier=tier, behaviour=behaviour, seed=seed or 0)
-    if seed is not None:
-        account.seed(seed)
-    _Server(account, "info").run_on(listener)
+    account = Account(tier=tier, behaviour=behaviour, seed=seed)
+    if fill_from is not None:
+        account.seed(fill_from)
+    address, bound_port = listener.getsockname()[:2]
+
+    def ready() -> None:
+        if on_ready is not None:
+            on_ready(f"http://{address}:{bound_port}")
+
+    _Server(account, "warning", ready).run_on(listener)

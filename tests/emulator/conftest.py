@@ -1,4 +1,8 @@
-"""One emulator a module, as new for each test."""
+"""One emulator a session, as new for each test.
+
+emulator    the server, reset: empty portal, no rate limits unless the test sets a tier
+api         an HTTP client with the emulator's address and token, on a reset emulator
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,12 @@ def emulator(running_emulator: EmulatorServer) -> EmulatorServer:
 
 
 @pytest.fixture(scope="session")
-def http(running_emulator: EmulatorServer) -> Iterator[httpx.Client]:
+def _http(running_emulator: EmulatorServer) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {running_emulator.token}"}
     with httpx.Client(base_url=running_emulator.url, headers=headers, timeout=10) as client:
         yield client
+
+
+@pytest.fixture
+def api(emulator: EmulatorServer, _http: httpx.Client) -> httpx.Client:
+    return _http

@@ -119,5 +119,6 @@ ROUTES = (
     _route("create_stage", "POST", f"{_ONE}/stages", create_stage, "write"),
     _route("get_stage", "GET", _STAGE, get_stage, "read"),
     _route("update_stage", "PATCH", _STAGE, update_stage, "write"),
+    _route("replace_stage", "PUT", _STAGE, update_stage, "write"),
     _route("archive_stage", "DELETE", _STAGE, archive_stage, "write"),
 )
