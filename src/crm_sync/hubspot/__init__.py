@@ -6,6 +6,7 @@ from crm_sync.hubspot.exchange import Bucket
 from crm_sync.hubspot.objects import BatchResult, Record, RecordInput
 from crm_sync.hubspot.ratelimit import DEFAULT_BUDGETS, Budget, LocalRateLimiter, RateLimiter
 from crm_sync.hubspot.retry import RetryRules
+from crm_sync.hubspot.shared_ratelimit import SharedRateLimiter
 from crm_sync.hubspot.transport import CallCounts, Timeouts
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "Record",
     "RecordInput",
     "RetryRules",
+    "SharedRateLimiter",
     "Timeouts",
 ]

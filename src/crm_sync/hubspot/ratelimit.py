@@ -160,6 +160,13 @@ class LocalRateLimiter:
                 await self.acquire(Bucket.BURST)
             return window.take(self._clock())
 
+    def note(self, bucket: Bucket) -> Slot:
+        """Count a call that goes now without having waited here."""
+        now = self._clock()
+        if bucket is Bucket.SEARCH:
+            self._windows[Bucket.BURST].take(now)
+        return self._windows[bucket].take(now)
+
     async def answered(self, bucket: Bucket, slot: Slot, reading: Reading) -> None:
         self._windows[bucket].answered(slot, reading, self._clock())
         if reading.daily_remaining is not None:
