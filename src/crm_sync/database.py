@@ -119,6 +119,15 @@ def create_engine(
     )
 
 
+def listening_dsn(settings: Settings, url: URL) -> str | None:
+    """A direct `postgresql://` address for LISTEN; None if only a transaction pooler's is known."""
+    if settings.DATABASE_DIRECT_URL is not None:
+        url = parse_database_url(settings.DATABASE_DIRECT_URL.get_secret_value())
+    elif settings.DATABASE_POOLER or url.query.get("pgbouncer") == "true":
+        return None
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 async def check_database(engine: AsyncEngine) -> int:
     """The server's `server_version_num`. Raises DatabaseUnavailableError or DatabaseVersionError."""
     async with database_errors(engine.url), engine.connect() as connection:

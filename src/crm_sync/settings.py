@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     DATABASE_URL: Annotated[SecretStr, AfterValidator(_database_url)] | None = None
     DATABASE_POOLER: bool = False
     DATABASE_POOL_SIZE: int = Field(default=10, ge=1, le=1000)
+    DATABASE_DIRECT_URL: Annotated[SecretStr, AfterValidator(_database_url)] | None = None
     DATA_DIR: Path = Path(".data")
 
     # Web application and logs
@@ -64,6 +65,10 @@ class Settings(BaseSettings):
     WEB_PORT: int = Field(default=8000, ge=0, le=65_535)
     LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     LOG_FORMAT: Literal["console", "json"] = "console"
+
+    # Workers: `crm-sync worker`
+    WORKER_POLL_SECONDS: float = Field(default=1, ge=0.01, le=3600)
+    WORKER_GRACE_SECONDS: float = Field(default=10, ge=0, le=3600)
 
     # HubSpot: the account
     HUBSPOT_API_KEY: Token | None = None

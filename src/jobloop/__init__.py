@@ -20,7 +20,7 @@ from jobloop.pause import pauses_table
 from jobloop.queue import JobQueue
 from jobloop.report import CycleReport
 from jobloop.retry import RetryPolicy
-from jobloop.schema import queue_columns, queue_indexes
+from jobloop.schema import notify_on_enqueue, queue_columns, queue_indexes
 from jobloop.status import Statuses
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "batch",
     "bind",
     "each",
+    "notify_on_enqueue",
     "pauses_table",
     "queue_columns",
     "queue_indexes",

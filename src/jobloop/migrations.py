@@ -17,7 +17,7 @@ from typing import Any
 
 from alembic.operations import MigrateOperation, Operations
 
-from jobloop.schema import BOOKKEEPING, prefix_of, queue_indexes, quote
+from jobloop.schema import BOOKKEEPING, notify_trigger, prefix_of, queue_indexes, quote
 
 
 class _QueueOperation(MigrateOperation):
@@ -190,26 +190,19 @@ def _drop_indexes(operations: Operations, operation: DropQueueIndexes) -> None:
 
 @Operations.implementation_for(CreateQueueNotifyTrigger)
 def _create_trigger(operations: Operations, operation: CreateQueueNotifyTrigger) -> None:
-    status = quote(operation.status)
-    retry_at = quote(operation.more["next_retry_at"] or f"{prefix_of(operation.status)}next_retry_at")
-    queued = operation.more["queued"].replace("'", "''")
-    channel = f"{operation.table}.{operation.status}".replace("'", "''")
-    operations.execute(
-        "CREATE OR REPLACE FUNCTION jobloop_wake() RETURNS trigger LANGUAGE plpgsql AS $$ "
-        "BEGIN PERFORM pg_notify('jobloop', TG_ARGV[0]); RETURN NULL; END $$"
-    )
-    # Rows that jobloop itself re-queues have next_retry_at and wake nobody. Equal payloads of one transaction are
-    # delivered once, so a bulk enqueue is one notification.
-    operations.execute(
-        f"CREATE TRIGGER {quote(operation.trigger)} AFTER INSERT OR UPDATE OF {status} ON {operation.qualified} "
-        f"FOR EACH ROW WHEN (NEW.{status} = '{queued}' AND NEW.{retry_at} IS NULL) "
-        f"EXECUTE FUNCTION jobloop_wake('{channel}')"
-    )
+    for statement in notify_trigger(
+        operation.table, status=operation.status, schema=operation.schema, **operation.more
+    ):
+        operations.execute(statement)
 
 
 @Operations.implementation_for(DropQueueNotifyTrigger)
 def _drop_trigger(operations: Operations, operation: DropQueueNotifyTrigger) -> None:
     operations.execute(f"DROP TRIGGER IF EXISTS {quote(operation.trigger)} ON {operation.qualified}")
+    operations.execute(
+        "DO $$ BEGIN DROP FUNCTION IF EXISTS jobloop_wake(); "
+        "EXCEPTION WHEN dependent_objects_still_exist THEN NULL; END $$"  # another table's trigger uses it
+    )
 
 
 __all__ = [

@@ -134,3 +134,44 @@ def queue_indexes(
         sa.Index(f"{stem}due", due, *ordered, postgresql_where=is_status(queued)),
         sa.Index(f"{stem}processing", *key, postgresql_where=is_status(processing)),
     )
+
+
+def notify_trigger(
+    table: str,
+    *,
+    status: str = "status",
+    schema: str | None = None,
+    queued: str = "Queued",
+    next_retry_at: str | None = None,
+) -> tuple[str, str]:
+    """The DDL that lets an enqueue wake listening workers: a function, and the trigger that calls it.
+
+    It notifies channel `jobloop` with payload "{table}.{status column}". Rows that jobloop itself re-queues have a
+    next_retry_at and wake nobody. Equal payloads of one transaction are delivered once, so a bulk enqueue is one
+    notification. Optional: PostgreSQL takes a global lock at the commit of a transaction that notified.
+    """
+    retry_at = quote(next_retry_at or f"{prefix_of(status)}next_retry_at")
+    label, payload = (text.replace("'", "''") for text in (queued, f"{table}.{status}"))
+    on = f"{quote(schema)}.{quote(table)}" if schema else quote(table)
+    function = (
+        "CREATE OR REPLACE FUNCTION jobloop_wake() RETURNS trigger LANGUAGE plpgsql AS $$ "
+        "BEGIN PERFORM pg_notify('jobloop', TG_ARGV[0]); RETURN NULL; END $$"
+    )
+    trigger = (
+        f"CREATE TRIGGER {quote(f'{table}_{status}_wake')} AFTER INSERT OR UPDATE OF {quote(status)} ON {on} "
+        f"FOR EACH ROW WHEN (NEW.{quote(status)} = '{label}' AND NEW.{retry_at} IS NULL) "
+        f"EXECUTE FUNCTION jobloop_wake('{payload}')"
+    )
+    return function, trigger
+
+
+def notify_on_enqueue(
+    model: type[Any], *, status: str = "status", queued: str = "Queued", next_retry_at: str | None = None
+) -> None:
+    """Let `metadata.create_all` create the trigger with the model's table; an existing table is migrated."""
+    table: sa.Table = model.__table__
+    for statement in notify_trigger(
+        table.name, status=status, schema=table.schema, queued=queued, next_retry_at=next_retry_at
+    ):
+        ddl = sa.DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+        sa.event.listen(table, "after_create", ddl)

@@ -142,7 +142,7 @@ async def test_a_migration_does_not_wait_long_for_a_busy_table(migrated_url: str
         await reader.execute(text("SELECT count(*) FROM contacts"))  # holds ACCESS SHARE until its transaction ends
         with pytest.raises(MigrationError, match="lock timeout"):
             await migrate.downgrade(migrated_url, "base", limits=Limits(lock_timeout_ms=50))
-    assert await migrate.current(migrated_engine) == "0001", "the revisions after it are undone, it changed nothing"
+    assert await migrate.current(migrated_engine) == migrate.head(), "the first to need the table changed nothing"
     await migrate.upgrade(migrated_url)
     assert await migrate.check(migrated_engine) == []
 

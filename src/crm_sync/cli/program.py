@@ -30,6 +30,7 @@ from crm_sync.cli import (
     queue_retry,
     queue_status,
     serve,
+    worker,
 )
 from crm_sync.cli.opening import debug
 
@@ -69,6 +70,7 @@ def program() -> typer.Typer:
     )
     app.callback()(_options)
     app.command("serve")(serve.serve)
+    app.command("worker")(worker.worker)
     app.command("demo")(demo.demo)
     app.command("emulator")(emulator.emulator)
     groups: dict[str, tuple[str, dict[str, Any]]] = {

@@ -8,7 +8,7 @@ from sqlalchemy import DateTime, Enum, Index, Integer, Text, Uuid, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_sync.models.base import Base, Timestamped
-from jobloop import queue_indexes
+from jobloop import notify_on_enqueue, queue_indexes
 
 
 class CRMSyncStatus(StrEnum):
@@ -70,3 +70,6 @@ class Contact(Timestamped, Base):
         # Room on each page for the new version of a row: a job is three updates of the same row.
         {"postgresql_with": {"fillfactor": "85"}},
     )
+
+
+notify_on_enqueue(Contact, status="hubspot_processing_status", next_retry_at="next_retry_at")
