@@ -1,0 +1,56 @@
+"""Three real processes with one token: together they keep its limits, and HubSpot never has to refuse a call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from bisect import bisect_left
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from hubspot_emulator import EmulatorServer, quota
+
+ROOT = Path(__file__).parents[2]
+CALLS, WINDOW_SECONDS, WINDOWS = 50, 2.0, 3
+PROCESSES = 3
+
+
+async def caller(hubspot: EmulatorServer, database_url: str) -> Counter[str]:
+    options = {
+        "hubspot": hubspot.url,
+        "database": database_url,
+        "token": hubspot.token,
+        "calls": CALLS,
+        "window-seconds": WINDOW_SECONDS,
+        "seconds": WINDOWS * WINDOW_SECONDS,
+        "concurrency": 5,
+        "searches": 4,
+    }
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.faults.hubspot_caller", *arguments, cwd=ROOT, stdout=-1, stderr=-1
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert b"by this process alone" not in err
+    return Counter(json.loads(out))
+
+
+async def test_three_processes_with_one_token_are_refused_no_call(
+    migrated_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quota, "BURST_WINDOW_MS", int(WINDOW_SECONDS * 1000))  # three windows in six seconds
+    with EmulatorServer() as hubspot:
+        hubspot.account.quota.set_limits(quota.Tier(burst=CALLS, daily=10**6, associations=CALLS))
+        answers = await asyncio.gather(*(caller(hubspot, migrated_url) for _ in range(PROCESSES)))
+        calls = hubspot.calls()
+    assert Counter(call.status for call in calls) == {200: len(calls)}
+    assert sum(answers, Counter()) == {"200": len(calls)}
+    assert min(own["200"] for own in answers) > len(calls) / 10, "none of them is left out"
+    times = [datetime.fromisoformat(call.at).timestamp() for call in calls]
+    busiest = max(bisect_left(times, at + WINDOW_SECONDS) - i for i, at in enumerate(times))
+    assert busiest > 0.8 * CALLS, "they came to the limit"
