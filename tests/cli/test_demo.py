@@ -26,7 +26,7 @@ def test_the_demo_shows_the_whole_path_twice_and_leaves_a_database_to_look_at(sh
         table = {cells[0]: cells[1] for line in done.stdout.splitlines() if len(cells := _cells(line)) == 3}
         assert (table["completed"], table["failed"]) == ("1,201", "2")
         assert float(table["seconds"]) < 60
-        assert int(table["retried"]) >= 100
+        assert int(table["retried"]) >= 90  # one batch, less what no repeat would help
         assert int(table["HubSpot calls"]) <= 20
         assert "SET hubspot_sync_status = 'Queued', hubspot_processing_status = 'Queued'" in done.stdout
         assert "The contact has no e-mail address" in done.stdout
