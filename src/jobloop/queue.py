@@ -86,7 +86,7 @@ class JobQueue:
         self.prefix = prefix_of(status_field_name)
         self.columns = self._find_columns(error_field_name, decision_field_name)
         self.order_by = tuple(order_by)
-        self.filters = tuple(filters)
+        self.filters = (*filters, *_subclass_filter(self.mapper))
         self.retry = retry or RetryPolicy()
         self.lease = lease
         self.max_rescues = max_rescues
@@ -199,3 +199,10 @@ def _label(value: Any, type_: sa.Enum) -> str:
     if type_.enum_class is not None and isinstance(value, type_.enum_class):
         return dict(zip(type_.enum_class, type_.enums, strict=False))[value]
     return str(value.value if isinstance(value, enum.Enum) else value)
+
+
+def _subclass_filter(mapper: Mapper[Any]) -> list[sa.ColumnElement[bool]]:
+    """A class mapped into its parent's table owns only the rows with its discriminator."""
+    if not mapper.single or mapper.polymorphic_on is None:
+        return []
+    return [mapper.polymorphic_on.in_([each.polymorphic_identity for each in mapper.self_and_descendants])]

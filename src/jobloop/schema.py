@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.orm import declared_attr
 
 from jobloop.errors import QueueDeclarationError
 
-#: An identifier as PostgreSQL needs it: quoted only where it must be.
-quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+#: An identifier as PostgreSQL needs it: quoted only where it must be, and no % of it doubled.
+quote = PGDialect_asyncpg().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
 #: A fresh request has no next_retry_at; this stands for it in the index, and sorts before every due retry.
 NEVER = "'-infinity'::timestamptz"

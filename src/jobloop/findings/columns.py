@@ -48,6 +48,13 @@ def missing(queue: JobQueue, table: TableFacts) -> Iterator[Finding]:
             yield problem("column.missing", f"There is no column {column.name!r} for the status", "Run the migrations.")
             continue
         facts = table.columns[column.name]
+        if facts.is_enum and facts.type != facts.base_type:
+            yield problem(
+                "status.domain",
+                f"Column {column.name!r} is {facts.type}, a domain over the enum {facts.base_type}",
+                "PostgreSQL cannot compare it with a label: 'operator does not exist'.",
+                f"ALTER TABLE {table.name} ALTER COLUMN {quote(column.name)} TYPE {facts.base_type};",
+            )
         roles = Role if column is queue.columns.status else (Role.COMPLETE, Role.ERROR)
         for label in (_label(queue, role, column) for role in roles):
             if facts.is_enum and label not in facts.labels:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql import operators
 
 from jobloop.catalogue import IndexFacts, TableFacts
@@ -22,7 +22,7 @@ MANY = 8
 
 _DESCENDING, _NULLS_FIRST = 1, 2
 _MODIFIERS = (operators.asc_op, operators.desc_op, operators.nulls_first_op, operators.nulls_last_op)
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +167,10 @@ def _invalid(index: IndexFacts, table: TableFacts, create_sql: str, whose: str) 
 
 def _is_for(queue: JobQueue, role: Role, index: IndexFacts) -> bool:
     """True if the index holds the rows of a role. A condition beside it may be one of the queue's filters."""
-    status = plain(f"{quote(queue.columns.status.name)} = {queue.literal(role)}")
+    status, label = quote(queue.columns.status.name), str(queue.literal(role))
+    wanted = {plain(f"{status} = {label}"), plain(f"{status} = {label[1:-1]}")}  # a number is shown without quotes
     parts = re.split(r"\bAND\b", index.predicate or "")
-    return status in map(plain, parts) and " OR " not in (index.predicate or "")
+    return not wanted.isdisjoint(map(plain, parts)) and " OR " not in (index.predicate or "")
 
 
 def _has_keys(index: IndexFacts, wanted: list[Term]) -> bool:

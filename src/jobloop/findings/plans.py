@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -83,16 +84,32 @@ async def explain(connection: AsyncConnection, statement: Any, binds: Plan, *, b
         if by_index:
             await connection.execute(sa.text("SET LOCAL enable_seqscan = off"))
             await connection.execute(sa.text("SET LOCAL enable_sort = off"))
-        compiled = statement.compile(dialect=connection.dialect)
-        values, as_sent = compiled.construct_params(binds), compiled._bind_processors
-        arguments = tuple(
-            as_sent[name](values[name]) if name in as_sent else values[name] for name in compiled.positiontup
-        )
-        explained = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {compiled.string}", arguments)
+        text, values = await _as_sent(connection, statement, binds)
+        explained = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {text}", values)
         found = explained.scalar_one()
         await savepoint.rollback()
     (answer,) = json.loads(found) if isinstance(found, str) else found
     return dict(answer["Plan"])
+
+
+async def _as_sent(connection: AsyncConnection, statement: Any, binds: Plan) -> tuple[str, Any]:
+    """The text and the values of a statement as the driver would get them. It is not executed."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(connection: Any, cursor: Any, text: str, values: Any, context: Any, many: bool) -> None:
+        raise Stop(text, values)
+
+    sync_connection = connection.sync_connection
+    event.listen(sync_connection, "before_cursor_execute", stop)
+    try:
+        await connection.execute(statement, binds)
+    except Stop as stopped:
+        return stopped.args
+    finally:
+        event.remove(sync_connection, "before_cursor_execute", stop)
+    raise AssertionError("unreachable")
 
 
 def nodes(plan: Plan) -> Iterator[Plan]:

@@ -53,3 +53,9 @@ def seconds(seconds: Any) -> sa.ColumnElement[Any]:
 def role_text(role: Role) -> sa.ColumnElement[str]:
     """The name of a role as a literal, for a result."""
     return sa.literal_column(f"'{role.value}'", sa.String())
+
+
+def cut_to(column: sa.Column[Any], value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """`value`, no longer than a text column is declared to be: PostgreSQL would refuse more."""
+    length = getattr(column.type, "length", None)
+    return value if length is None else sa.func.left(value, sa.literal_column(str(int(length))))

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobloop.queue import JobQueue
-from jobloop.statements.parts import CLOCK, NEVER, NOW, materialized, role_text, said, same_key, seconds, update
+from jobloop.statements.parts import CLOCK, NEVER, NOW, cut_to, materialized, role_text, said, same_key, seconds, update
 from jobloop.statements.pausing import is_paused
 from jobloop.status import Role
 
@@ -111,7 +111,7 @@ def settle(queue: JobQueue, to: Role, values: Sequence[str] = ()) -> sa.UpdateBa
     if to is Role.COMPLETE:
         changes[c.error] = unless_kept(c.error, sa.null())
     else:
-        changes[c.error] = unless_kept(c.error, sa.func.coalesce(answers.c.error, c.error))
+        changes[c.error] = unless_kept(c.error, sa.func.coalesce(cut_to(c.error, answers.c.error), c.error))
         changes[c.retry_count] = c.retry_count + sa.case((is_ours, answers.c.counted), else_=0)
     if to is Role.QUEUED:
         retry_at = sa.func.coalesce(answers.c.until, CLOCK + seconds(answers.c.delay_seconds))
