@@ -8,7 +8,8 @@ import random
 import time
 from collections.abc import Callable
 
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from asyncpg import InternalClientError
+from sqlalchemy.exc import DBAPIError, InterfaceError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from jobloop.claim import Claim
@@ -23,8 +24,10 @@ log = logging.getLogger("jobloop")
 
 Settled = tuple[Claim, Settlement]
 
-#: SQLSTATE classes and codes that say "the server is not there now", not "this row is wrong".
-_ABSENT = ("08", "57P", "53")
+#: SQLSTATE classes and codes that say "the server cannot be used now": it is gone, full, or read-only after a failover.
+_ABSENT = ("08", "57P", "53", "25006")
+#: Classes that say "these values are wrong": data, constraints, types, views' checks, and what triggers raise.
+_WRONG_VALUES = ("22", "23", "42", "44", "P0")
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 
 
@@ -148,7 +151,7 @@ class Settler:
             await self._write(some[middle:])
             return
         ((claim, settlement),) = some
-        if settlement.values:
+        if settlement.values and _blames_values(exc):
             log.warning("%s: values of %s refused: %s", self._store.queue.name, claim.key, exc)
             await self._write([(claim, Settlement.failed(describe(getattr(exc, "orig", None) or exc)))])
             return
@@ -164,4 +167,12 @@ def is_absent(exc: BaseException) -> bool:
     if isinstance(exc, DBAPIError):
         code = sqlstate(exc) or ""
         return exc.connection_invalidated or isinstance(exc, InterfaceError) or code.startswith(_ABSENT)
-    return isinstance(exc, OSError | TimeoutError | PoolTimeout)
+    # The last is what asyncpg says when the server ended the connection between two messages of one statement.
+    return isinstance(exc, OSError | TimeoutError | PoolTimeout | InternalClientError)
+
+
+def _blames_values(exc: Exception) -> bool:
+    """True if other values might be taken: not for a lock timeout or a statement that somebody cancelled."""
+    if isinstance(exc, DBAPIError):
+        return (sqlstate(exc) or "").startswith(_WRONG_VALUES)
+    return isinstance(exc, StatementError)  # a value that its column's type cannot even send

@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import asyncpg
-from tests.faults.jobs import Table
+from tests.faults.jobs import BROKEN, Table
 from tests.faults.oracle import Verdict, judge
 from tests.faults.processes import Crowd, WorkerProcess, eventually
 from tests.faults.worker import Orders
 
-_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)
+_AGAIN = (*BROKEN, asyncpg.DeadlockDetectedError)
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,13 @@ class Chaos:
             await asyncio.gather(*killers)
         for user in users:
             await user.close()
-        await eventually(self._is_done, "nothing is left to do", within_seconds=plan.settle_within_seconds)
+        try:
+            await eventually(self._is_done, "nothing is left to do", within_seconds=plan.settle_within_seconds)
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}\n{await self._what_is_left()}") from None
         await asyncio.gather(*(worker.stop() for worker in self._living))
+        for worker in self.crowd.workers:
+            self.counts.update(worker.complaints)
         verdict = await judge(self.table, form=plan.form)
         verdict.counts.update(self.counts)
         return verdict
@@ -184,6 +189,18 @@ class Chaos:
         except _AGAIN:
             return False
 
+    async def _what_is_left(self) -> str:
+        rows = await self.table.sql("SELECT * FROM jobs WHERE status IN ('Queued', 'Processing') LIMIT 3")
+        sessions = await self.table.sql(
+            "SELECT application_name, state, wait_event, xact_start, query FROM pg_stat_activity "
+            "WHERE datname = current_database()"
+        )
+        workers = [
+            f"{worker.orders.name} {'runs' if worker.is_running else 'is gone'}:\n{worker.log_text()[-1500:]}"
+            for worker in self._living
+        ]
+        return "\n".join([*map(str, rows), *map(str, sessions), *workers])
+
 
 async def _long_run() -> int:
     """Every form in turn on a private server, which is stopped and started all the while."""
@@ -195,9 +212,9 @@ async def _long_run() -> int:
     total, broken = Counter[str](), 0
     plan = Plan(seed=seed, seconds=seconds / 3, user_pause_seconds=0.005, settle_within_seconds=120)
     with TemporaryDirectory(prefix="jobloop-chaos-") as folder:
-        Path(folder).chmod(0o755)
+        await asyncio.to_thread(Path(folder).chmod, 0o755)
         async with PrivateServer(Path(folder)) as server:
-            for form in ("each", "batch", "session"):
+            for form in os.environ.get("CHAOS_FORMS", "each batch session").split():
                 table = await Table.create(await server.fresh_database())
                 crowd = Crowd()
                 chaos = Chaos(table, replace(plan, form=form), crowd)

@@ -95,6 +95,16 @@ def make_queue(**changes: Any) -> JobQueue:
     return JobQueue(Job, STATUSES, **declared)
 
 
+#: What a client sees when the server goes away. asyncpg's InternalClientError: it was ended between two messages.
+BROKEN = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
+
 class Table:
     """Plain SQL on the jobs, as a user with any client would run it. Every call is a transaction of its own.
 
@@ -122,7 +132,7 @@ class Table:
             self._connection = await connect(self.url, who=self._who)
         try:
             return await self._connection.fetch(text, *binds)
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+        except BROKEN:
             self._connection.terminate()
             self._connection = None
             raise
@@ -156,5 +166,7 @@ class Table:
 
 
 async def connect(url: str, *, who: str) -> asyncpg.Connection:
+    """A connection of a user or of the oracle: it may write even where the workers' may not."""
     dsn = parse_database_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    return await asyncpg.connect(dsn, timeout=10, server_settings={"application_name": who})
+    settings = {"application_name": who, "default_transaction_read_only": "off"}
+    return await asyncpg.connect(dsn, timeout=10, server_settings=settings)

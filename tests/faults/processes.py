@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,16 @@ from tests.faults.worker import Orders
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_SECONDS = 30.0
+#: Words in a worker's log that are counted: what it did about faults.
+NOTEWORTHY = (
+    "left to the rescue",
+    "settle failed, trying again",
+    "cannot claim, trying again",
+    "was lost",
+    "trying the statement again",
+    "listener lost its connection",
+    "Traceback",
+)
 
 
 async def eventually(
@@ -40,6 +51,7 @@ class WorkerProcess:
         self.log = log
         self._process = process
         self._heard: list[str] = []
+        self.complaints: Counter[str] = Counter()
         self._more = asyncio.Event()
         self._ear = asyncio.create_task(self._listen(), name=f"ear of {orders.name}")
 
@@ -77,6 +89,14 @@ class WorkerProcess:
                     return found[times - 1]
                 assert not self._ear.done(), f"{self.orders.name} ended before it said {words!r}:\n{self.log_text()}"
                 await self._more.wait()
+
+    async def logs(self, *words: str) -> None:
+        """Wait until one line of its log has all these words."""
+
+        async def is_logged() -> bool:
+            return any(all(word in line for word in words) for line in self.log_text().splitlines())
+
+        await eventually(is_logged, f"{self.orders.name} logs {words}")
 
     def log_text(self) -> str:
         return self.log.read_text(errors="replace")
@@ -119,7 +139,11 @@ class WorkerProcess:
         async with asyncio.timeout(LONGEST_SECONDS):
             await self._process.wait()
             await self._ear
-        self.log.unlink(missing_ok=True)
+        if self.log.exists():
+            self.complaints.update(
+                f"log: {words}" for words in NOTEWORTHY for line in self.log_text().splitlines() if words in line
+            )
+            self.log.unlink()
 
     async def _listen(self) -> None:
         assert self._process.stdout is not None

@@ -1,4 +1,4 @@
-"""Thousands of random operations by users while workers are killed, frozen and replaced. `make chaos` is the long form."""
+"""Random users while workers are killed, frozen and replaced; `make chaos` is the long form."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ async def test_lone_worker_that_slept_past_its_lease_cancels_its_own_lost_run(jo
     )
     lone.thaw()
     await lone.says("started", times=2)
-    await eventually(lambda: logged(lone, "was lost"), "the first run is found lost")
+    await lone.logs("lease on 1 was lost")
     lone.go()
     await eventually(lambda: is_complete(jobs), "the second run completes the row")
     report = await lone.stop()
@@ -92,7 +92,3 @@ async def all_ended(jobs: Table, count: int) -> bool:
 
 async def is_complete(jobs: Table) -> bool:
     return await jobs.statuses() == {"Complete": 1}
-
-
-async def logged(worker: object, words: str) -> bool:
-    return words in worker.log_text()  # type: ignore[attr-defined]

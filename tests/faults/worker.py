@@ -23,11 +23,14 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from tests.faults.jobs import connect, make_queue
 
 from crm_sync.database import create_engine, parse_database_url
-from jobloop import Complete, Fail, JobLoop, Listener, Outcome, Retry, RetryPolicy, Snooze, batch, each
+from jobloop import Complete, Fail, JobLoop, JobQueue, Listener, Outcome, Retry, RetryPolicy, Snooze, batch, each
+from jobloop.table import check_table
+
+log = logging.getLogger("worker")
 
 _RECORD_WITHIN_SECONDS = 60
 
@@ -192,6 +195,17 @@ async def obey(handlers: Handlers) -> None:
     os._exit(3)
 
 
+async def until_table_is_there(queue: JobQueue, engine: AsyncEngine) -> None:
+    """What a supervisor does: a worker that is started while the server is down ends, and is started again."""
+    while True:
+        try:
+            await check_table(queue, engine)
+            return
+        except Exception as exc:
+            log.info("cannot start: %s", exc)
+            await asyncio.sleep(0.1)
+
+
 async def main(orders: Orders) -> None:
     handlers, stop = Handlers(orders), asyncio.Event()
     obeying = asyncio.create_task(obey(handlers))
@@ -217,6 +231,7 @@ async def main(orders: Orders) -> None:
         wake=listener.wake_event(queue) if listener else None,
     )
     say("ready")
+    await until_table_is_there(queue, engine)
     if listener:
         async with listener:
             report = await loop.run(stop)

@@ -6,12 +6,14 @@ import asyncio
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from tests.jobloop.tickets import Desk, Effect, Ticket, make_queue
 
 from jobloop import Complete, JobLoop, batch, each
+from jobloop.settler import is_absent
 
 
 def loop_of(desk: Desk, handler: Any, **options: Any) -> JobLoop:
@@ -244,6 +246,29 @@ async def test_bulk_update_by_a_user_that_deadlocks_does_not_kill_the_cycle(desk
 
     assert report.completed == 2
     assert "40P01, trying the statement again" in caplog.text
+
+
+async def test_settle_that_cannot_get_its_lock_does_not_make_the_row_an_error(desk: Desk, monkeypatch: Any) -> None:
+    """A user's long transaction is no fault of the row, whose handler did its work."""
+    await desk.queue(1)
+    await desk.sql("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lock_timeout = 50', current_database()); END $$")
+    await desk.engine.dispose()
+    monkeypatch.setattr("jobloop.store._MOST_TRIES", 2)
+    async with desk.engine.connect() as user:
+
+        async def sync(row: Any) -> Complete:
+            await user.execute(sa.text("SELECT 1 FROM tickets FOR UPDATE"))
+            return Complete(values={"external_id": "known"})
+
+        report = await loop_of(desk, each(sync)).run_once()
+        await user.rollback()
+
+    assert (report.failed, report.lost) == (0, 1)
+    assert (await desk.ticket()).crm_status == "Processing", "the rescue brings it back"
+
+
+def test_connection_that_ended_between_two_messages_is_an_absent_database() -> None:
+    assert is_absent(asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"))
 
 
 async def complete(row: Any) -> None:
