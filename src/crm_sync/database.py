@@ -169,6 +169,7 @@ _REFUSALS = (
     asyncpg.InvalidCatalogNameError,  # no such database
     asyncpg.TooManyConnectionsError,
     asyncpg.CannotConnectNowError,  # starting up or shutting down
+    asyncpg.ObjectNotInPrerequisiteStateError,  # a database that does not accept connections now
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientPrivilegeError,  # may not connect
     asyncpg.InternalClientError,

@@ -7,7 +7,11 @@
     │   ├── DatabaseVersionError      it answers, but is older than PostgreSQL 14
     │   ├── EmbeddedPostgresError     the private server cannot be made or started
     │   └── MigrationError            the schema cannot be brought to the wanted revision
-    └── IntakeError                   a file of contacts cannot be read at all
+    ├── IntakeError                   a file of contacts cannot be read at all
+    └── HubSpotError                  HubSpot refuses, or cannot be reached; its own tree: `crm_sync.hubspot.errors`
+
+Some are defined where they are raised: TokenMissingError, a SettingsError, in `crm_sync.runtime`; UnknownContactError
+and ContactBusyError in `crm_sync.push_now`.
 
 The message is one or two sentences for a person: what is wrong, where, and what to do about it.
 It never holds a secret.

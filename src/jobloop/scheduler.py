@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from jobloop.errors import JobLoopError
 from jobloop.report import CycleReport
 
 log = logging.getLogger("jobloop")
@@ -57,6 +58,8 @@ class ScheduledLoop:
     async def _cycle(self) -> None:
         try:
             report = await self._run_cycle()
+        except JobLoopError as exc:  # its sentence says what to do; the way there says nothing more
+            log.error("%s: cycle failed, the next one will try again: %s", self.name, exc)
         except Exception as exc:
             log.error("%s: cycle failed, the next one will try again: %s", self.name, exc, exc_info=exc)
         else:

@@ -22,12 +22,17 @@ def contacts_import(
 ) -> None:
     """Import a CSV into the contacts table: all of it or nothing, and every line that cannot go in is reported."""
     from crm_sync.cli.opening import with_runtime
+    from crm_sync.cli.progress import reading
     from crm_sync.intake import import_contacts
 
-    async def work(runtime: "Runtime") -> "ImportReport":
-        return await import_contacts(runtime.engine, file, queue=queue, delimiter=delimiter, rejected_path=rejected)
+    with reading(file.name) as progress:
 
-    report = with_runtime(work)
+        async def work(runtime: "Runtime") -> "ImportReport":
+            return await import_contacts(
+                runtime.engine, file, queue=queue, delimiter=delimiter, rejected_path=rejected, progress=progress
+            )
+
+        report = with_runtime(work)
     if as_json:
         typer.echo(json.dumps(_as_dict(report), ensure_ascii=False, indent=2))
     else:

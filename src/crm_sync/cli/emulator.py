@@ -10,7 +10,9 @@ def emulator(
     tier: Annotated[
         str, typer.Option(help="Whose rate limits apply: free, starter, professional, enterprise …")
     ] = "free",
-    seed: Annotated[int, typer.Option(help="Seed of all chance in it.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Begin with a portal generated from this number; default: an empty one.")
+    ] = None,
 ) -> None:
     """Run a HubSpot of your own on localhost, until Ctrl-C. It forgets everything when it ends."""
     import os
@@ -21,12 +23,15 @@ def emulator(
 
     if tier not in TIERS:
         raise typer.BadParameter(f"there is no tier {tier!r}; there are: {', '.join(sorted(TIERS))}.")
-    typer.echo(
-        f"A HubSpot on http://127.0.0.1:{port} with the limits of the {tier} tier. Use it with\n"
-        f"  HUBSPOT_API_BASE_URL=http://127.0.0.1:{port} HUBSPOT_API_KEY={DEFAULT_TOKEN} crm-sync serve"
-    )
+
+    def ready(address: str) -> None:
+        typer.echo(
+            f"A HubSpot on {address} with the limits of the {tier} tier. Use it with\n"
+            f"  HUBSPOT_API_BASE_URL={address} HUBSPOT_API_KEY={DEFAULT_TOKEN} crm-sync serve"
+        )
+
     try:
-        serve(port, tier=tier, seed=seed)
+        serve(port, tier=tier, fill_from=seed, on_ready=ready)
     except OSError as exc:
         raise SettingsError(
             f"Cannot listen on port {port}: {os.strerror(exc.errno or 0)}. Choose another with --port."
