@@ -79,7 +79,7 @@ class EmulatorApp:
             return route.handler(self.account, request)
         except Problem as problem:
             return Answer(problem.body(self.account.correlation_id()), problem.status)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             return Answer({"status": "error", "message": f"{type(error).__name__}: {error}"}, 400)
 
 

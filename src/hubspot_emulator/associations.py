@@ -76,15 +76,20 @@ class Associations:
             self._side(origin, target).pop(record_id, None)
 
     def move(self, type_id: str, old_id: int, new_id: int) -> None:
-        """Give a merged record's associations to the record it became."""
+        """Give a merged record's associations to the record it became, which keeps its own primary company."""
         for origin, target, targets in list(self._sides_of(type_id, old_id)):
             for other, type_ids in targets.items():
                 if origin == target and other == new_id:
                     continue
-                for one in list(type_ids):
-                    type_ = self.types.between_ids(origin, target)[one]
-                    self.link(type_, new_id, other)
+                known = self.types.between_ids(origin, target)
+                for type_ in [known[one] for one in type_ids]:
+                    if not (self.types.is_primary(type_) and self._has(type_, new_id)):
+                        self.link(type_, new_id, other)
         self.forget(type_id, old_id)
+
+    def _has(self, type_: AssociationType, from_id: int) -> bool:
+        targets = self._side(type_.from_type, type_.to_type).get(from_id, {})
+        return any(type_.type_id in types for types in targets.values())
 
     def _sides_of(self, type_id: str, record_id: int) -> Iterator[tuple[str, str, dict[int, set[int]]]]:
         for (origin, target), side in list(self._sides.items()):

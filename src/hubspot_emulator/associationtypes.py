@@ -100,6 +100,10 @@ class AssociationTypes:
         ids = _PRIMARY.get((origin.type_id, target.type_id))
         return self.between(origin, target)[ids[0]] if ids else None
 
+    def is_primary(self, type_: AssociationType) -> bool:
+        """Whether it marks the one primary company of the record it starts from."""
+        return type_.type_id in _PRIMARY.get((type_.from_type, type_.to_type), ())[:1]
+
     def inverse(self, type_: AssociationType) -> AssociationType:
         return self._pairs[(type_.to_type, type_.from_type)][type_.inverse_id]
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 __all__ = ["Clock", "iso"]
 
+_HUNDRED_YEARS_SECONDS = 36_525 * 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -44,6 +45,9 @@ class Clock:
             self._frozen_ms = None
 
     def advance(self, seconds: float) -> None:
+        """Raises ValueError for more than a hundred years."""
+        if not abs(seconds) <= _HUNDRED_YEARS_SECONDS:
+            raise ValueError(f"the clock advances by at most a hundred years, not by {seconds} seconds")
         moved_ms = round(seconds * 1000)
         if self._frozen_ms is not None:
             self._frozen_ms += moved_ms

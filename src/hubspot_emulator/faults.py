@@ -63,6 +63,13 @@ class Fault:
     struck: int = 0
 
     def __post_init__(self) -> None:
+        numbers = (self.nth, self.times, self.seconds, self.probability or 0, self.retry_after_seconds or 0)
+        if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers):
+            raise ValueError("nth, times, seconds, probability and retry_after_seconds are numbers")
+        if not all(isinstance(one, str) for one in (self.kind, self.path, self.method)):
+            raise ValueError("kind, path and method are text")
+        if not isinstance(self.scopes, list) or not isinstance(self.applied, bool):
+            raise ValueError("scopes is a list, applied true or false")
         if self.kind not in KINDS:
             raise ValueError(f"unknown fault {self.kind!r}; known: {', '.join(KINDS)}")
         if self.nth < 1 or self.times < 0 or not 0 <= self.seconds <= 60:
@@ -126,7 +133,7 @@ class Faults:
 
     def lay(self, kind: str, **options: Any) -> Fault:
         """Raises ValueError or TypeError for an unknown kind or option. `"502-after"` means applied."""
-        if kind.endswith("-after"):
+        if isinstance(kind, str) and kind.endswith("-after"):
             kind, options = kind.removesuffix("-after"), {**options, "applied": True}
         fault = Fault(kind, **options)
         self._faults.append(fault)

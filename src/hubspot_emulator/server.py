@@ -225,7 +225,8 @@ def serve(
 ) -> None:
     """Serve in the foreground until interrupted, from an empty portal or, given `fill_from`, one generated from it.
 
-    `seed` is that of chance. `on_ready` is called with the address when it answers. Raises OSError when the port is taken.
+    `seed` is that of chance. `on_ready` is called with the address when it answers. Raises OSError when the port is
+    taken.
     """
     listener = socket.create_server((host, port))
     account = Account(tier=tier, behaviour=behaviour, seed=seed)

@@ -230,3 +230,11 @@ def test_activities_associate_with_deals(api: httpx.Client) -> None:
         link(api, type_, activity, "deals", deal)
         assert types_of(api, type_, activity, "deals") == {deal: {type_id}}
         assert set(types_of(api, "deals", deal, type_)) == {activity}
+
+
+def test_a_merge_leaves_one_primary_company(api: httpx.Client, contact: str, company: str) -> None:
+    winner, own = make(api, "contacts", email="w@example.com"), make(api, "companies", name="Own")
+    link(api, "contacts", contact, "companies", company)
+    link(api, "contacts", winner, "companies", own)
+    api.post("/crm/v3/objects/contacts/merge", json={"primaryObjectId": winner, "objectIdToMerge": contact})
+    assert types_of(api, "contacts", winner, "companies") == {company: {279}, own: {279, 1}}
