@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
-from tests.application import make_settings
 
 from crm_sync.database import parse_database_url
 from crm_sync.hubspot import DEFAULT_BUDGETS, HubSpotClient, LocalRateLimiter, RetryRules, SharedRateLimiter, Timeouts
@@ -20,6 +19,7 @@ from hubspot_emulator import EmulatorServer
 from jobloop import Control, CycleReport, JobLoop, JobQueue, batch
 from jobloop.pause import PauseState
 from jobloop.testing import let_time_pass
+from tests.application import make_settings
 
 #: How long a call waits for its answer. `slow` answers come later than that.
 ANSWER_SECONDS = 2.0

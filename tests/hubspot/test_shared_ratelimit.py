@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from tests.hubspot.test_ratelimit import Clock, limiter
 
 from crm_sync.hubspot.exchange import Bucket
 from crm_sync.hubspot.ratelimit import Reading
 from crm_sync.hubspot.shared_ratelimit import FRESH_SECONDS, MOST_AT_ONCE, Grant, LedgerAway, SharedRateLimiter
+from tests.hubspot.test_ratelimit import Clock, limiter
 
 AWAY = LedgerAway("no answer")
 

@@ -6,7 +6,6 @@ import logging
 import socket
 
 import pytest
-from tests.hubspot.wire import HANG, answer, wire
 
 from crm_sync.hubspot import HubSpotClient, RetryRules, Timeouts
 from crm_sync.hubspot.errors import (
@@ -20,6 +19,7 @@ from crm_sync.hubspot.errors import (
     Unauthorized,
     Unreachable,
 )
+from tests.hubspot.wire import HANG, answer, wire
 
 TOKEN = "pat-eu1-00000000-1111-2222-3333-secretsecret"
 CONTACT = {"id": "7", "properties": {"email": "ann@x.com"}}

@@ -7,14 +7,14 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from tests.hubspot.wire import answer, wire
-from tests.push.contact_rows import Row
 
 from crm_sync.hubspot import HubSpotClient, RetryRules
 from crm_sync.push.deliver import deliver
 from crm_sync.push.mappings import PropertyNames, contact_mapping, contact_properties
 from hubspot_emulator import EmulatorServer
 from jobloop.outcome import Complete, Fail, Outcome, Pause, Retry
+from tests.hubspot.wire import answer, wire
+from tests.push.contact_rows import Row
 
 DAY = date(2026, 11, 21)
 MAPPING = contact_mapping(PropertyNames())

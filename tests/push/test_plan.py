@@ -6,11 +6,11 @@ from datetime import date
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.push.contact_rows import Row
 
 from crm_sync.push.mappings import PropertyNames, contact_mapping
 from crm_sync.push.plan import Plan, plan_writes
 from jobloop.outcome import Fail
+from tests.push.contact_rows import Row
 
 
 def plan(*rows: Row) -> Plan:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
-from tests.push.contact_rows import Row
-
 from crm_sync.hubspot import HubSpotClient, RetryRules
 from crm_sync.hubspot.objects import PropertyDefinition
 from crm_sync.push import ContactPushService, PropertyNames
 from hubspot_emulator import EmulatorServer
 from jobloop.outcome import Complete, Fail, Retry
+from tests.push.contact_rows import Row
 
 NAMES = PropertyNames(domain_id="my_domain", page_id="my_page", sync_date="my_date")
 

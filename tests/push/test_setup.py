@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from tests.push.contact_rows import Row
-
 from crm_sync.hubspot import HubSpotClient
 from crm_sync.hubspot.objects import PropertyDefinition, PropertyGroup
 from crm_sync.push import ContactPushService, PropertyNames, setup_properties
 from crm_sync.push.setup import State
 from jobloop.outcome import Complete
+from tests.push.contact_rows import Row
 
 NAMES = PropertyNames()
 
