@@ -39,7 +39,10 @@ class Call:
     bucket: Bucket = Bucket.BURST
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path}"
+        """Method and path, for texts that people read. A unique property's value, such as an e-mail, is left out."""
+        by_value = dict(self.query).get("idProperty")
+        path = f"{self.path.rpartition('/')[0]}/{{{by_value}}}" if by_value and self.method != "POST" else self.path
+        return f"{self.method} {path}"
 
 
 _BY_STATUS: Mapping[int, type[errors.ErrorAnswer]] = {
