@@ -133,6 +133,15 @@ class JobQueue:
             raise QueueDeclarationError(f"{self.model.__name__} has no column {attribute!r}")
         return column
 
+    def value_column(self, attribute: str) -> sa.Column[Any]:
+        """The column behind an attribute that a handler may write; raises `QueueDeclarationError` if it may not."""
+        column = self.column_named(attribute)
+        if column in (*self.columns.key, *(getattr(self.columns, role) for role in ("status", *BOOKKEEPING))):
+            raise QueueDeclarationError(
+                f"Complete(values=…) must not write {attribute!r}: it is the queue's own, or a key"
+            )
+        return column
+
     # -- reading the model ------------------------------------------------------------------------------------------
 
     def _lookup(self, attribute: str) -> sa.Column[Any] | None:

@@ -13,11 +13,13 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from jobloop.claim import Claim
+from jobloop.errors import QueueDeclarationError
 from jobloop.interrupt import to_the_end
 from jobloop.lease import LeaseKeeper
 from jobloop.outcome import describe
 from jobloop.report import CycleReport
 from jobloop.settlement import Settlement
+from jobloop.status import Role
 from jobloop.store import Store, sqlstate
 
 log = logging.getLogger("jobloop")
@@ -26,8 +28,8 @@ Settled = tuple[Claim, Settlement]
 
 #: SQLSTATE classes and codes that say "the server cannot be used now": it is gone, full, or read-only after a failover.
 _ABSENT = ("08", "57P", "53", "25006")
-#: Classes that say "these values are wrong": data, constraints, types, views' checks, and what triggers raise.
-_WRONG_VALUES = ("22", "23", "42", "44", "P0")
+#: Classes that say "this row must not become that": data, constraints, types, views' checks, and what triggers raise.
+_WRONG_ROW = ("22", "23", "27", "42", "44", "P0")
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 
 
@@ -144,15 +146,15 @@ class Settler:
                 self._report.count(settlement, roles[claim.key])
 
     async def _write_refused(self, some: list[Settled], exc: Exception) -> None:
-        """The database refused the statement: find the row whose values it refuses, and fail only that one."""
+        """The database refused the statement: find the row that it refuses, and fail only that one."""
         if len(some) > 1:
             middle = len(some) // 2
             await self._write(some[:middle])
             await self._write(some[middle:])
             return
         ((claim, settlement),) = some
-        if settlement.values and _blames_values(exc):
-            log.warning("%s: values of %s refused: %s", self._store.queue.name, claim.key, exc)
+        if (settlement.values or settlement.to is not Role.ERROR) and _blames_row(exc):
+            log.warning("%s: outcome of %s refused: %s", self._store.queue.name, claim.key, exc)
             await self._write([(claim, Settlement.failed(describe(getattr(exc, "orig", None) or exc)))])
             return
         log.error("%s: %s cannot be settled, left to the rescue", self._store.queue.name, claim.key, exc_info=exc)
@@ -171,8 +173,9 @@ def is_absent(exc: BaseException) -> bool:
     return isinstance(exc, OSError | TimeoutError | PoolTimeout | InternalClientError)
 
 
-def _blames_values(exc: Exception) -> bool:
-    """True if other values might be taken: not for a lock timeout or a statement that somebody cancelled."""
+def _blames_row(exc: Exception) -> bool:
+    """True if another outcome might be taken: not for a lock timeout or a statement that somebody cancelled."""
     if isinstance(exc, DBAPIError):
-        return (sqlstate(exc) or "").startswith(_WRONG_VALUES)
-    return isinstance(exc, StatementError)  # a value that its column's type cannot even send
+        return (sqlstate(exc) or "").startswith(_WRONG_ROW)
+    # A value that its column's type cannot even send, or a column that handlers must not write.
+    return isinstance(exc, StatementError | QueueDeclarationError)

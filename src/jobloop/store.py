@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from jobloop import statements
 from jobloop.claim import Claim
+from jobloop.driven import Driven
 from jobloop.errors import TableUnfit
 from jobloop.queue import JobQueue
 from jobloop.settlement import Settlement
@@ -36,6 +37,7 @@ _FIRST = itemgetter(0)
 
 #: What tells one settle statement from another: the role, and the value columns that it writes.
 _Shape = tuple[Role, tuple[str, ...]]
+_PLAIN: _Shape = (Role.COMPLETE, ())
 
 
 class Store:
@@ -50,6 +52,8 @@ class Store:
         self._renew = statements.renew(queue)
         self._rescue = statements.rescue(queue)
         self._settles: dict[_Shape, sa.UpdateBase] = {}
+        self._alone = frozenset(column for column in queue.table.columns if statements.goes_alone(column))
+        self._plain_settle: Driven | None = None
         self._isolation: str | None = None
 
     async def claim(self, batch_size: int, *, although_paused: bool = False) -> list[Claim]:
@@ -77,7 +81,8 @@ class Store:
         """
         settled: dict[Any, Role | None] = {}
         for shape, group in _by_shape(settlements).items():
-            settled.update(self._settled(await self.run(self._settle(shape), self._settle_binds(shape, group))))
+            for some in [group] if not self._alone_in(shape) else [[each] for each in group]:
+                settled.update(self._settled(await self.run(self._settle(shape), self._settle_binds(shape, some))))
         return settled
 
     async def settle_in(self, session: AsyncSession, claim: Claim, settlement: Settlement) -> tuple[bool, Role | None]:
@@ -86,10 +91,14 @@ class Store:
         Returns (whether the claim held, role as in `settle`). If it did not hold, the caller must roll back.
         """
         ((shape, group),) = _by_shape([(claim, settlement)]).items()
-        result = await session.execute(
-            self._settle(shape), self._settle_binds(shape, group), execution_options=_NO_SYNC
-        )
-        settled = self._settled(result.all())
+        binds = self._settle_binds(shape, group)
+        if shape == _PLAIN:  # nearly every row: worth a short cut past SQLAlchemy's execution, 100 µs of 500
+            if self._plain_settle is None:
+                self._plain_settle = Driven(self._settle(shape), self.queue, self.engine.dialect)
+            settled = self._settled(await self._plain_settle.fetch(session, binds))
+        else:
+            result = await session.execute(self._settle(shape), binds, execution_options=_NO_SYNC)
+            settled = self._settled(result.all())
         return claim.key in settled, settled.get(claim.key)
 
     async def renew(self, claims: Sequence[Claim]) -> set[Claim]:
@@ -155,9 +164,9 @@ class Store:
             statement = self._settles[shape] = statements.settle(self.queue, *shape)
         return statement
 
-    def _settle_binds(self, shape: _Shape, group: Sequence[tuple[Claim, Settlement]]) -> dict[str, list[Any]]:
+    def _settle_binds(self, shape: _Shape, group: Sequence[tuple[Claim, Settlement]]) -> dict[str, Any]:
         to, names = shape
-        binds = self._claim_binds([claim for claim, _ in group])
+        binds: dict[str, Any] = self._claim_binds([claim for claim, _ in group])
         said = [settlement for _, settlement in group]
         if to is not Role.COMPLETE:
             binds["error"] = [each.error for each in said]
@@ -167,7 +176,15 @@ class Store:
             binds["until"] = [each.until for each in said]
         for i, name in enumerate(names):
             binds[f"value_{i}"] = [each.values[name] for each in said]
+        for name in self._alone_in(shape):
+            (binds[name],) = binds[name]
         return binds
+
+    def _alone_in(self, shape: _Shape) -> list[str]:
+        """The binds of values that are not passed as arrays, and so only for one row at a time."""
+        if not self._alone:
+            return []
+        return [f"value_{i}" for i, name in enumerate(shape[1]) if self.queue.value_column(name) in self._alone]
 
     def _claim_binds(self, claims: Collection[Claim]) -> dict[str, list[Any]]:
         keys = [self.queue.key_values(claim.key) for claim in claims]

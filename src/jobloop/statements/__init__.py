@@ -11,6 +11,7 @@ The shape of each is measured (see docs/design.md); a test pins its text and its
 """
 
 from jobloop.statements.operating import adopt, cancel, counts, errors, requeue, retry_now
+from jobloop.statements.parts import goes_alone
 from jobloop.statements.pausing import end_probe, pause, paused, probe, resume
 from jobloop.statements.working import claim, renew, rescue, settle
 
@@ -21,6 +22,7 @@ __all__ = [
     "counts",
     "end_probe",
     "errors",
+    "goes_alone",
     "pause",
     "paused",
     "probe",

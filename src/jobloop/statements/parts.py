@@ -31,9 +31,28 @@ def said(queue: JobQueue, **more: sa.types.TypeEngine[Any]) -> sa.TableValuedAli
     """The caller's rows, passed as one array bind per column: key_0…, token and whatever else is named."""
     types: dict[str, Any] = {f"key_{i}": column.type for i, column in enumerate(queue.columns.key)}
     types |= {"token": sa.Uuid(), **more}
-    arrays = [sa.bindparam(name, type_=postgresql.ARRAY(type_)) for name, type_ in types.items()]
+    types = {name: _unlimited(type_) for name, type_ in types.items()}
+    # One dimension, said so: a list inside would be taken for another one, and a JSON value may be a list.
+    arrays = [sa.bindparam(name, type_=postgresql.ARRAY(type_, dimensions=1)) for name, type_ in types.items()]
     columns = [sa.column(name, type_) for name, type_ in types.items()]
     return sa.func.unnest(*arrays).table_valued(*columns, name="said").render_derived()  # said(key_0, token, …)
+
+
+def goes_alone(column: sa.Column[Any]) -> bool:
+    """True if its values cannot be elements of an array bind: arrays, and types that wrap the bind in SQL.
+
+    Also a type of the user's own over a text of limited length, which the cast of an array would cut without a word.
+    """
+    impl = getattr(column.type, "impl_instance", column.type)
+    is_cut = impl is not column.type and isinstance(impl, sa.String) and impl.length is not None
+    wraps = column.type.bind_expression(sa.bindparam(None, type_=column.type)) is not None
+    return isinstance(impl, sa.ARRAY) or is_cut or wraps
+
+
+def _unlimited(type_: Any) -> Any:
+    """A text type without its length: a cast to varchar(n) cuts what an assignment refuses."""
+    is_text = isinstance(type_, sa.String) and not isinstance(type_, sa.Enum)
+    return sa.String() if is_text and type_.length is not None else type_
 
 
 def same_key(key: tuple[sa.Column[Any], ...], other: Any) -> sa.ColumnElement[bool]:

@@ -8,7 +8,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobloop.queue import JobQueue
-from jobloop.statements.parts import CLOCK, NEVER, NOW, cut_to, materialized, role_text, said, same_key, seconds, update
+from jobloop.statements.parts import (
+    CLOCK,
+    NEVER,
+    NOW,
+    cut_to,
+    goes_alone,
+    materialized,
+    role_text,
+    said,
+    same_key,
+    seconds,
+    update,
+)
 from jobloop.statements.pausing import is_paused
 from jobloop.status import Role
 
@@ -80,7 +92,8 @@ def settle(queue: JobQueue, to: Role, values: Sequence[str] = ()) -> sa.UpdateBa
     """Write the outcome `to` of many claims at once; each row only if its token is still the claim's.
 
     Takes one array bind per column: key_0…, token, one value_{i} for each of `values` (attributes that the outcomes
-    write); for ERROR also error and counted; for QUEUED also delay_seconds and until.
+    write); for ERROR also error and counted; for QUEUED also delay_seconds and until. A value that `goes_alone` is a
+    bind of its own: such rows are settled one statement each.
 
     A row whose status is no longer PROCESSING keeps it (a user re-queued or cancelled it meanwhile), gives up its
     claim, and so runs again only after this attempt ended. Returns (*key, role): a row that is not returned was
@@ -88,7 +101,8 @@ def settle(queue: JobQueue, to: Role, values: Sequence[str] = ()) -> sa.UpdateBa
     where the row was re-queued or cancelled meanwhile.
     """
     c = queue.columns
-    types: dict[str, Any] = {f"value_{i}": queue.column_named(name).type for i, name in enumerate(values)}
+    written = {f"value_{i}": queue.value_column(name) for i, name in enumerate(values)}
+    types: dict[str, Any] = {name: column.type for name, column in written.items() if not goes_alone(column)}
     if to is not Role.COMPLETE:
         types |= {"error": sa.Text(), "counted": sa.Integer()}
     if to is Role.QUEUED:
@@ -106,7 +120,10 @@ def settle(queue: JobQueue, to: Role, values: Sequence[str] = ()) -> sa.UpdateBa
         c.status: unless_kept(c.status, queue.literal(to)),
         c.claim_token: sa.null(),
         c.lease_expires_at: sa.null(),
-        **{queue.column_named(name): answers.c[f"value_{i}"] for i, name in enumerate(values)},
+        **{
+            column: answers.c[name] if name in types else sa.bindparam(name, type_=column.type)
+            for name, column in written.items()
+        },
     }
     if to is Role.COMPLETE:
         changes[c.error] = unless_kept(c.error, sa.null())
