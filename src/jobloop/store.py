@@ -95,11 +95,10 @@ class Store:
         if shape == _PLAIN:  # nearly every row: worth a short cut past SQLAlchemy's execution, 100 µs of 500
             if self._plain_settle is None:
                 self._plain_settle = Driven(self._settle(shape), self.queue, self.engine.dialect)
-            settled = self._settled(await self._plain_settle.fetch(session, binds))
+            rows = await self._plain_settle.fetch(session, binds)
         else:
-            result = await session.execute(self._settle(shape), binds, execution_options=_NO_SYNC)
-            settled = self._settled(result.all())
-        return claim.key in settled, settled.get(claim.key)
+            rows = (await session.execute(self._settle(shape), binds, execution_options=_NO_SYNC)).all()
+        return bool(rows), _ROLES[rows[0][-1]] if rows else None
 
     async def renew(self, claims: Sequence[Claim]) -> set[Claim]:
         """Renew the leases of `claims`; returns those that still hold.
@@ -145,11 +144,16 @@ class Store:
             return rows
 
     async def _isolation_level(self, connection: AsyncConnection) -> str:
-        """AUTOCOMMIT saves two round trips, but takes the server's own level: only where that is the right one."""
+        """AUTOCOMMIT saves two round trips, but takes the server's own level: only where that is the right one.
+
+        And not behind a transaction pooler: it deals out a session a transaction, and without a transaction around them
+        a statement is prepared in one session and executed in another, which does not know it.
+        """
         if self._isolation is None:
             default = await connection.scalar(sa.text("SHOW default_transaction_isolation"))
             await connection.rollback()
-            self._isolation = "AUTOCOMMIT" if default == "read committed" else "READ COMMITTED"
+            is_alone = default == "read committed" and not await _is_pooled(connection)
+            self._isolation = "AUTOCOMMIT" if is_alone else "READ COMMITTED"
         return self._isolation
 
     def _unfit(self, exc: DBAPIError) -> TableUnfit:
@@ -218,6 +222,12 @@ def share_of(batch_size: int, share: float) -> int:
     """How many due retries go before fresh rows: a `share` of the batch; of small batches, that often at least one."""
     whole, rest = divmod(batch_size * share, 1)
     return int(whole) if whole >= 1 else int(random.random() < rest)
+
+
+async def _is_pooled(connection: AsyncConnection) -> bool:
+    """True if the engine keeps no prepared statements, as it must behind a transaction pooler."""
+    raw = await connection.get_raw_connection()
+    return getattr(raw.dbapi_connection, "_prepared_statement_cache", True) is None
 
 
 def sqlstate(exc: DBAPIError) -> str | None:
