@@ -46,13 +46,14 @@ class Search:
             raise BadRequest(f"Search limit must be between 1 and {MAX_LIMIT}")
         if offset + limit > MAX_TOTAL:
             raise BadRequest(f"Paging through search results ends at {MAX_TOTAL} records")
-        matched = self._matching(table, body)
-        chosen = matched[offset : offset + limit]
+        ids, start = self._matching(table, body)
+        chosen = ids[start + offset : start + offset + limit]
         records = [record for id_ in chosen if (record := table.live(id_)) is not None]
-        following = offset + limit
-        return len(matched), records, str(following) if following < len(matched) else None
+        total, following = len(ids) - start, offset + limit
+        return total, records, str(following) if following < total else None
 
-    def _matching(self, table: Table, body: Mapping[str, Any]) -> Sequence[int]:
+    def _matching(self, table: Table, body: Mapping[str, Any]) -> tuple[list[int], int]:
+        """Matching ids in the order of the sort, and the position from which on they count."""
         groups = _groups(body)
         query = body.get("query") or ""
         if not isinstance(query, str) or len(query) > MAX_QUERY_CHARACTERS:
@@ -62,7 +63,7 @@ class Search:
         if len(groups) == 1 and sort_name == "hs_object_id" and not descending:
             above, groups = _split_id_range(groups)
         ids = self._ids(table, groups, query, sort_name, descending)
-        return ids if above is None else ids[bisect_left(ids, above) :]
+        return ids, 0 if above is None else bisect_left(ids, above)
 
     def _ids(self, table: Table, groups: list[list[object]], query: str, sort_name: str, descending: bool) -> list[int]:
         stale = self._portal.index.stale(table)

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from hubspot_emulator import EmulatorServer
+from tests.emulator.openapi_documents import DIRECTORY, Watch, documents_of
 
 
 @pytest.fixture(scope="session")
@@ -27,12 +28,21 @@ def emulator(running_emulator: EmulatorServer) -> EmulatorServer:
 
 
 @pytest.fixture(scope="session")
-def _http(running_emulator: EmulatorServer) -> Iterator[httpx.Client]:
+def _watch() -> Watch | None:
+    return Watch(documents_of(DIRECTORY)) if DIRECTORY else None
+
+
+@pytest.fixture(scope="session")
+def _http(running_emulator: EmulatorServer, _watch: Watch | None) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {running_emulator.token}"}
-    with httpx.Client(base_url=running_emulator.url, headers=headers, timeout=10) as client:
+    hooks = {"response": [_watch]} if _watch is not None else {}
+    with httpx.Client(base_url=running_emulator.url, headers=headers, timeout=10, event_hooks=hooks) as client:
         yield client
 
 
 @pytest.fixture
-def api(emulator: EmulatorServer, _http: httpx.Client) -> httpx.Client:
-    return _http
+def api(emulator: EmulatorServer, _http: httpx.Client, _watch: Watch | None) -> Iterator[httpx.Client]:
+    yield _http
+    if _watch is not None:
+        problems, _watch.problems = _watch.problems, []
+        assert problems == []

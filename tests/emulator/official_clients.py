@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import hubspot
 import hubspot_sdk
 from hubspot.crm.objects import ApiClient as ObjectsApiClient
-
-import hubspot
 
 Json = dict[str, Any]
 
