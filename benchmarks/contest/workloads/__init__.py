@@ -1,0 +1,1 @@
+"""One module a workload: `async run(arena, options) -> Sheet`."""

@@ -1,0 +1,93 @@
+"""Churn: all rows re-queued with one UPDATE and drained, again and again, autovacuum as it comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from contest import contacts
+from contest.arena import Arena
+from contest.drain import Course, drain
+from contest.field import EACH, RAW, Entry
+from contest.sheet import Sheet
+from contest.workloads.options import Options
+
+_LAST = 5
+#: What jobloop's doctor advises for a table that is worked this hard.
+_ADVICE = """
+    ALTER TABLE contacts
+    SET (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 10000)
+"""
+
+
+@dataclass
+class Track:
+    """One table under churn, and what each round gave."""
+
+    name: str
+    entry: Entry
+    advised: bool = False
+    database: str = ""
+    rates: list[float] = field(default_factory=list)
+    megabytes: list[float] = field(default_factory=list)
+    vacuums: int = 0
+    problems: set[str] = field(default_factory=set)
+
+
+async def churn(arena: Arena, options: Options) -> Sheet:
+    """Round by round in turn, so that all meet the same weather."""
+    rows = min(options.backlog, 100_000)
+    tracks = [Track("raw", RAW)]
+    if options.among([EACH]):
+        tracks += [Track("each", EACH), Track("each, as doctor advises", EACH, advised=True)]
+    for track in tracks:
+        await _lay(arena, track, rows)
+    for number in range(options.rounds):
+        for track in tracks:
+            await _round(arena, track, rows, requeue=number > 0)
+            options.say(f"{track.name}, round {number + 1}: {track.rates[-1]:,.0f}/s, {track.megabytes[-1]:,.0f} MB")
+    await arena.drop(*(track.database for track in tracks))
+    return Sheet(
+        f"{rows:,} rows re-queued and drained {options.rounds} times",
+        f"Rate: median of the last {min(_LAST, options.rounds)} rounds. Size: table and indexes after the last.",
+        [_row(track, tracks[0]) for track in tracks],
+    )
+
+
+async def _lay(arena: Arena, track: Track, rows: int) -> None:
+    run = await arena.fresh(track.entry, rows)
+    track.database = f"churn_{track.entry.module}_{'advised' if track.advised else 'plain'}"
+    async with arena.connect() as connection:
+        await connection.execute(f"DROP DATABASE IF EXISTS {track.database} WITH (FORCE)")
+        await connection.execute(f"ALTER DATABASE {run} RENAME TO {track.database}")
+    if track.advised:
+        async with arena.connect(track.database) as connection:
+            await connection.execute(_ADVICE)
+            await connection.execute("VACUUM (FULL, ANALYZE) contacts")
+
+
+async def _round(arena: Arena, track: Track, rows: int, *, requeue: bool) -> None:
+    async with arena.connect(track.database) as connection:
+        if requeue:
+            await connection.execute(contacts.REQUEUE)
+        drained = await drain(arena, track.entry, Course(rows, cap_seconds=120.0, database=track.database))
+        table, indexes, track.vacuums = await connection.fetchrow(contacts.SIZES)
+    track.rates.append(drained.rate)
+    track.megabytes.append((table + indexes) / 1e6)
+    track.problems.update(drained.problems)
+
+
+def _row(track: Track, raw: Track) -> dict[str, Any]:
+    rate, raw_rate = median(track.rates[-_LAST:]), median(raw.rates[-_LAST:])
+    return {
+        "who": track.name,
+        "jobs/s": rate,
+        "of raw": rate / raw_rate if raw_rate else None,
+        "first round": track.rates[0],
+        "MB at first": track.megabytes[0],
+        "MB at last": track.megabytes[-1],
+        "of raw's MB": track.megabytes[-1] / raw.megabytes[-1],
+        "autovacuums": track.vacuums,
+        "remarks": "; ".join(sorted(track.problems)),
+    }
