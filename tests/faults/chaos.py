@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import asyncpg
+
 from tests.faults.jobs import BROKEN, Table
 from tests.faults.oracle import Verdict, judge
 from tests.faults.processes import Crowd, WorkerProcess, eventually
@@ -52,6 +53,7 @@ class Chaos:
         self.counts: Counter[str] = Counter()
         self.restart: Any = None  # an async function that stops and starts a server in the workers' way
         self.restart_every_seconds = 5.0
+        self.environments: list[dict[str, str]] = []  # of the workers, in turn
         self._url, self._is_pooled = url or table.url, is_pooled
         self._dice = random.Random(plan.seed)
         self._started = 0
@@ -162,6 +164,7 @@ class Chaos:
 
     async def _worker(self) -> WorkerProcess:
         self._started += 1
+        environment = self.environments[self._started % len(self.environments)] if self.environments else None
         return await self.crowd.start(
             Orders(
                 name=f"worker {self._started}",
@@ -178,13 +181,14 @@ class Chaos:
                 batch_size=8,
                 concurrency=4,
                 is_pooled=self._is_pooled,
-            )
+            ),
+            environment=environment,
         )
 
     async def _is_done(self) -> bool:
         try:
             return not await self.table.value(
-                "SELECT count(*) FROM jobs WHERE status IN ('Queued', 'Processing') OR claim_token IS NOT NULL"
+                "SELECT count(*) FROM jobs WHERE status IN ('Queued', 'Processing') OR lease_expires_at > now()"
             )
         except _AGAIN:
             return False

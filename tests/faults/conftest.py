@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from tests.faults.jobs import Table
 from tests.faults.processes import Crowd
 from tests.faults.proxy import Proxy

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
-from tests.faults.jobs import Table, make_queue
-from tests.faults.worker import Handlers, Orders
 
 from crm_sync.database import create_engine
 from jobloop import CycleReport, JobLoop
+from tests.faults.jobs import Table, make_queue
+from tests.faults.worker import Handlers, Orders
 
 
 async def drain(jobs: Table, form: str = "each", **changes: Any) -> CycleReport:

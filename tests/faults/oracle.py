@@ -81,11 +81,11 @@ async def judge(table: Table, *, workers: str = "worker", form: str = "each") ->
         else:
             verdict.violations.append(f"5: job {job_id}: {worker} ran with token {token}, which it never claimed with")
     _check_runs(attempts, verdict)
-    for row in await table.sql("SELECT * FROM jobs"):
+    for row in await table.sql("SELECT *, lease_expires_at > now() AS is_live FROM jobs"):
         if row["status"] in ("Processing", "Queued"):
             verdict.violations.append(f"1: job {row['id']} is {row['status']} at the end: {dict(row)}")
-        if row["claim_token"] is not None:
-            verdict.violations.append(f"1: job {row['id']} still has a claim at the end: {dict(row)}")
+        if row["is_live"]:
+            verdict.violations.append(f"1: job {row['id']} still has a live claim at the end: {dict(row)}")
     if form == "session":
         await _check_own_writes(table, attempts, verdict)
     return verdict

@@ -9,11 +9,12 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
+
 from tests.faults.worker import Orders
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,17 +57,17 @@ class WorkerProcess:
         self._ear = asyncio.create_task(self._listen(), name=f"ear of {orders.name}")
 
     @classmethod
-    async def start(cls, orders: Orders, *, prefix: tuple[str, ...] = ()) -> WorkerProcess:
-        """Start it and wait until it is ready. `prefix` goes before the command, such as `faketime -f +1h`."""
+    async def start(cls, orders: Orders, *, environment: Mapping[str, str] | None = None) -> WorkerProcess:
+        """Start it and wait until it is ready; with `environment` on top of our own."""
         handle, name = tempfile.mkstemp(prefix=f"jobloop-{orders.name}-", suffix=".log")
         with os.fdopen(handle, "wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *prefix,
                 sys.executable,
                 "-m",
                 "tests.faults.worker",
                 orders.to_json(),
                 cwd=ROOT,
+                env=os.environ | dict(environment or {}),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -159,8 +160,8 @@ class Crowd:
     def __init__(self) -> None:
         self.workers: list[WorkerProcess] = []
 
-    async def start(self, orders: Orders, *, prefix: tuple[str, ...] = ()) -> WorkerProcess:
-        worker = await WorkerProcess.start(orders, prefix=prefix)
+    async def start(self, orders: Orders, *, environment: Mapping[str, str] | None = None) -> WorkerProcess:
+        worker = await WorkerProcess.start(orders, environment=environment)
         self.workers.append(worker)
         return worker
 

@@ -10,9 +10,8 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-from tests.faults.jobs import connect
-
 from crm_sync.embedded_postgres import EmbeddedPostgres
+from tests.faults.jobs import connect
 
 
 class PrivateServer:

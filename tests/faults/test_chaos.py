@@ -6,6 +6,7 @@ import os
 import random
 
 import pytest
+
 from tests.faults.chaos import Chaos, Plan
 from tests.faults.jobs import Table
 from tests.faults.processes import Crowd

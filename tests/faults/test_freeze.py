@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.faults import heir
 from tests.faults.conftest import orders_for
 from tests.faults.jobs import Table

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
+
 from tests.faults import heir
 from tests.faults.conftest import orders_for
 from tests.faults.jobs import Table, connect

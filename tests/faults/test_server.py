@@ -13,6 +13,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
 from tests.faults.chaos import Chaos, Plan
 from tests.faults.conftest import orders_for
 from tests.faults.jobs import Table

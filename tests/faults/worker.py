@@ -1,8 +1,8 @@
 """A worker as a process of its own: `python -m tests.faults.worker ORDERS`, ORDERS being JSON.
 
-It says on standard output what the controller waits for (`ready`, `started JOB`, at the end `report JSON`) and reads
-from standard input: `go` lets every handler that waits at the gate go on. When standard input ends, its controller is
-gone, and it leaves at once. SIGTERM asks the loop to stop.
+It says on standard output what the controller waits for (`ready` and its clock, `started JOB`, at the end `report
+JSON`) and reads from standard input: `go` lets every handler that waits at the gate go on. When standard input ends,
+its controller is gone, and it leaves at once. SIGTERM asks the loop to stop.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from tests.faults.jobs import connect, make_queue
 
 from crm_sync.database import create_engine, parse_database_url
 from jobloop import Complete, Fail, JobLoop, JobQueue, Listener, Outcome, Retry, RetryPolicy, Snooze, batch, each
 from jobloop.table import check_table
+from tests.faults.jobs import BROKEN, connect, make_queue
 
 log = logging.getLogger("worker")
 
@@ -112,7 +112,7 @@ class Witness:
                         self._connection = await connect(self._orders.oracle_url, who=f"{self._orders.name} oracle")
                     await self._connection.execute(statement, *binds)
                     return
-                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                except (*BROKEN, asyncpg.PostgresError):
                     if time.monotonic() > give_up_at:
                         raise
                     self._connection = None
@@ -230,7 +230,7 @@ async def main(orders: Orders) -> None:
         grace_seconds=orders.grace_seconds,
         wake=listener.wake_event(queue) if listener else None,
     )
-    say("ready")
+    say("ready", time.time())
     await until_table_is_there(queue, engine)
     if listener:
         async with listener:
