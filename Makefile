@@ -8,7 +8,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint format bench clean
+.PHONY: help demo run test lint format bench chaos mutation clean
 
 help:  ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,6 +34,12 @@ format: $(INSTALLED)  ## Put the code into the house's style
 
 bench: $(INSTALLED)  ## Measure; results as tables, and as JSON in benchmarks/results
 	@for benchmark in $(or $(ONLY),benchmarks/*.py); do $(BIN)/python $$benchmark $(ARGS) || exit 1; done
+
+chaos: $(INSTALLED)  ## Users, killers and a crashing server against the queue, at length: CHAOS_SECONDS=600 CHAOS_SEED=1
+	@$(BIN)/python -m tests.faults.chaos
+
+mutation: $(INSTALLED)  ## Remove each guard of the queue in turn: a test must go red for every one
+	@$(BIN)/python -m tests.faults.mutate $(ARGS)
 
 clean:  ## Remove .venv, caches and the demo's data; never the data of `make run`
 	rm -rf .venv .data/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis benchmarks/results dist
