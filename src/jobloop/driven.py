@@ -24,12 +24,17 @@ class Driven:
             for i, column in enumerate(queue.columns.key)
         }
 
-    async def fetch(self, session: AsyncSession, binds: Mapping[str, list[Any]]) -> Sequence[Any]:
-        """Run it in the session's transaction, after what the session still has to write; returns the driver's rows."""
+    async def fetch(self, session: AsyncSession, binds: Mapping[str, list[Any]]) -> Sequence[Any] | None:
+        """Run it in the session's transaction, after what the session still has to write; returns the driver's rows.
+
+        None, and nothing was done, where no transaction is open: SQLAlchemy begins one only with its own first statement.
+        """
         if session.new or session.dirty or session.deleted:
             await session.flush()
         connection = await (await session.connection()).get_raw_connection()
         driver: Any = connection.driver_connection
+        if not driver.is_in_transaction():
+            return None
         return await driver.fetch(self._sql, *(self._converted(name, binds[name]) for name in self._names))  # type: ignore[no-any-return]
 
     def _converted(self, name: str, values: list[Any]) -> list[Any]:

@@ -30,7 +30,9 @@ from jobloop.status import Role
 log = logging.getLogger("jobloop")
 
 _DEADLOCK, _SERIALIZATION, _LOCK_NOT_AVAILABLE = "40P01", "40001", "55P03"
-_TRANSIENT = frozenset({_DEADLOCK, _SERIALIZATION, _LOCK_NOT_AVAILABLE})
+#: A column changed its type since the driver prepared the statement; it prepares it again.
+_STALE_PLAN = "0A000"
+_TRANSIENT = frozenset({_DEADLOCK, _SERIALIZATION, _LOCK_NOT_AVAILABLE, _STALE_PLAN})
 _UNDEFINED_COLUMN, _UNDEFINED_TABLE = "42703", "42P01"
 _MOST_TRIES = 8
 _FIRST = itemgetter(0)
@@ -92,11 +94,12 @@ class Store:
         """
         ((shape, group),) = _by_shape([(claim, settlement)]).items()
         binds = self._settle_binds(shape, group)
+        rows: Sequence[Any] | None = None
         if shape == _PLAIN:  # nearly every row: worth a short cut past SQLAlchemy's execution, 100 µs of 500
             if self._plain_settle is None:
                 self._plain_settle = Driven(self._settle(shape), self.queue, self.engine.dialect)
             rows = await self._plain_settle.fetch(session, binds)
-        else:
+        if rows is None:
             rows = (await session.execute(self._settle(shape), binds, execution_options=_NO_SYNC)).all()
         return bool(rows), _ROLES[rows[0][-1]] if rows else None
 
