@@ -1,8 +1,7 @@
 """RateBudgets: the ledger of HubSpot calls in PostgreSQL, by the database's clock.
 
-Each step is one statement and one transaction: it locks the token's rows, looks at the clock, decides and writes, and
-is over. So it is serialised, holds no lock while a process thinks, and needs no session: a transaction pooler may
-stand between.
+Each step is one statement: it locks the token's rows, looks at the clock, decides and writes, and is over. So it is
+serialised, holds no lock while a process thinks, and needs no session: a transaction pooler may stand between.
 
 A row keeps when calls were granted, and how many: see `models.RateBudget`. A call counts from its grant for the length
 of the window and a margin, because HubSpot counts it when it arrives.
@@ -138,11 +137,18 @@ def fingerprint(token: str) -> str:
 
 
 class RateBudgets:
-    """A `Ledger`. `budgets` count until HubSpot says otherwise."""
+    """A `Ledger`.
 
-    def __init__(self, engine: AsyncEngine, token: str, budgets: Mapping[Bucket, Budget]) -> None:
-        # One statement is one transaction: the rows are free again when it ends, not when this process comes round.
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    budgets  count until HubSpot says otherwise
+    pooler   a transaction pooler stands before the database
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, token: str, budgets: Mapping[Bucket, Budget], *, pooler: bool = False
+    ) -> None:
+        # With autocommit the rows are free again when the statement ends, not when this process comes round. A pooler
+        # may prepare a statement in one session and execute it in another, unless a transaction keeps them together.
+        self._engine = engine if pooler else engine.execution_options(isolation_level="AUTOCOMMIT")
         self._token = fingerprint(token)
         self._budgets = budgets
 
@@ -186,7 +192,9 @@ class RateBudgets:
             try:
                 async with asyncio.timeout(_TIMEOUT_SECONDS), self._engine.connect() as connection:
                     result = await connection.execute(statement, {**binds, "token": self._token})
-                    return result.all() if result.returns_rows else ()
+                    rows = result.all() if result.returns_rows else ()
+                    await connection.commit()
+                    return rows
             except DBAPIError as exc:
                 if getattr(exc.orig, "sqlstate", None) not in _TRANSIENT or attempt == _MOST_TRIES:
                     raise LedgerAway(_reason(exc.orig or exc)) from exc

@@ -96,7 +96,9 @@ class Runtime:
         local = LocalRateLimiter(budgets)
         if self.url == make_url("postgresql://"):  # an address of nothing: the caller has no use for a database
             return local
-        return SharedRateLimiter(RateBudgets(self.engine, token.get_secret_value(), budgets), local)
+        pooler = self.settings.DATABASE_POOLER or self.url.query.get("pgbouncer") == "true"
+        ledger = RateBudgets(self.engine, token.get_secret_value(), budgets, pooler=pooler)
+        return SharedRateLimiter(ledger, local)
 
     @property
     def hubspot_counts(self) -> CallCounts | None:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from crm_sync.hubspot.exchange import Bucket
 from crm_sync.hubspot.ratelimit import Budget, Reading
 from crm_sync.hubspot.shared_ratelimit import BUCKETS, LedgerAway
 from crm_sync.rate_budgets import RateBudgets, fingerprint
+from tests.faults.pooler import HOW_TO_GET_IT, Pooler, find_pgbouncer
 
 TOKEN = "pat-na1-00000000-0000-0000-0000-00000000cafe"
 BURST, SEARCH = BUCKETS[Bucket.BURST], BUCKETS[Bucket.SEARCH]
@@ -166,19 +170,35 @@ async def test_a_row_stays_small_on_its_page_and_never_holds_the_token(migrated_
     assert pages < 50, "400 versions of the row lay on as many pages if PostgreSQL did not clean up on the way"
 
 
-async def test_behind_a_pooler_and_under_a_strict_default_isolation_nothing_is_lost(migrated_url: str) -> None:
-    """Under SERIALIZABLE as the server's default, statements that meet are repeated."""
+async def test_under_a_strict_default_isolation_nothing_is_lost(migrated_url: str) -> None:
+    """With SERIALIZABLE as the server's default, statements that meet are repeated."""
     first = create_engine(migrated_url)
     name = first.url.database
     await sql(first, f'ALTER DATABASE "{name}" SET default_transaction_isolation = serializable')
     await first.dispose()
-    engine = create_engine(migrated_url, pooler=True)
+    engine = create_engine(migrated_url)
     try:
         budgets = ledger(engine, calls=40)
         grants = await asyncio.gather(*(budgets.reserve(BURST, 3) for _ in range(5)))
         assert sorted(grant.counted for grant in grants) == [3, 6, 9, 12, 15]
     finally:
         await engine.dispose()
+
+
+@pytest.mark.skipif(find_pgbouncer() is None, reason=HOW_TO_GET_IT)
+async def test_behind_a_pooler_that_deals_out_sessions_in_turn_nothing_is_lost(migrated_url: str) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="jobloop-pooler-"))
+    async with Pooler(migrated_url, folder) as pooler:
+        engine = create_engine(pooler.url, pooler=True)
+        budgets = RateBudgets(engine, TOKEN, {Bucket.BURST: Budget(200, 10.0)}, pooler=True)
+        try:
+            grants = await asyncio.gather(*(budgets.reserve(BURST, 3) for _ in range(60)))
+            await budgets.correct(Bucket.BURST, Reading(limit=300, remaining=1, window_seconds=10.0), 0.1)
+            await budgets.pause(Bucket.BURST, 3)
+        finally:
+            await engine.dispose()
+    shutil.rmtree(folder)
+    assert sorted(grant.counted for grant in grants) == list(range(3, 181, 3))
 
 
 async def test_a_database_that_is_away_is_said_at_once(database_url: str, engine: AsyncEngine) -> None:
