@@ -27,7 +27,7 @@ class Driven:
     async def fetch(self, session: AsyncSession, binds: Mapping[str, list[Any]]) -> Sequence[Any] | None:
         """Run it in the session's transaction, after what the session still has to write; returns the driver's rows.
 
-        None, and nothing was done, where no transaction is open: SQLAlchemy begins one only with its own first statement.
+        None, and nothing done, where no transaction is open: SQLAlchemy begins one with its own first statement.
         """
         if session.new or session.dirty or session.deleted:
             await session.flush()
