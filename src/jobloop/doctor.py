@@ -58,9 +58,11 @@ async def examine(queue: JobQueue, engine: AsyncEngine, *, session_handlers: int
 
 
 async def cannot_work(queue: JobQueue, table: TableFacts, connection: AsyncConnection) -> list[Finding]:
-    """What stops the queue altogether: columns, labels, privileges."""
+    """What stops the queue altogether: columns, labels, privileges, policies."""
+    security = await access.row_security(table, connection)
     return [
         *columns.missing(queue, table),
         *partitions.refused(queue, table),
         *await access.privileges(queue, table, connection),
+        *(finding for finding in security if finding.severity is Severity.PROBLEM),
     ]

@@ -81,6 +81,12 @@ class JobQueue:
         if not isinstance(table, sa.Table):
             raise QueueDeclarationError(f"{model.__name__} is not mapped to a table")
         self.table: sa.Table = table
+        found = self.mapper.columns.get(status_field_name)
+        if found is not None and found.table is not table:
+            raise QueueDeclarationError(
+                f"{model.__name__} is joined from several tables and its {status_field_name!r} is not in its own, "
+                f"{table.name!r}: declare the queue on the class of table {found.table}"
+            )
         self.statuses = statuses
         self.status_field_name = status_field_name
         self.prefix = prefix_of(status_field_name)

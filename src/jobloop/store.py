@@ -235,4 +235,7 @@ async def _is_pooled(connection: AsyncConnection) -> bool:
 
 def sqlstate(exc: DBAPIError) -> str | None:
     """PostgreSQL's five-character code behind a SQLAlchemy error, if there is one."""
-    return getattr(exc.orig, "sqlstate", None) or getattr(exc.orig, "pgcode", None)
+    for error in (exc.orig, getattr(exc.orig, "__cause__", None)):  # SQLAlchemy does not copy it to each of its own
+        if code := getattr(error, "sqlstate", None) or getattr(error, "pgcode", None):
+            return str(code)
+    return None

@@ -99,8 +99,8 @@ def judge(queue: JobQueue, table: TableFacts, triggers: list[Trigger]) -> Iterat
             yield advice(
                 "trigger.raises",
                 f"Trigger {trigger.name} can refuse an update of the queue's",
-                "A row whose claim it refuses is not processed, and costs each claim a second try; one whose settle it "
-                "refuses ends in Error with the trigger's words.",
+                "A row whose settle it refuses ends in Error with the trigger's words. But a row that it does not let "
+                "become Processing, or leave it, fails each claim or rescue that meets it: the queue stands still.",
                 mend,
                 **seen,
             )
