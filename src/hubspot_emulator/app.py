@@ -55,12 +55,11 @@ class EmulatorApp:
     async def _answer_api(self, request: Request, client: tuple[str, int] | None, send: Any) -> None:
         account = self.account
         with account.lock:
-            fault = account.faults.take(request.method, request.path)
+            exchange = _Exchange(account, self._api, request)
+            fault = account.faults.take(request.method, request.path, exchange.route_name)
         if fault is not None and fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
         with account.lock:
-            correlation_id = account.correlation_id()
-            exchange = _Exchange(account, self._api, request, correlation_id)
             answer = exchange.fail(fault) if fault is not None and fault.refuses else exchange.run()
             encoded = exchange.spoiled(answer, fault)
             is_cut = fault is not None and fault.kind == "cut" and client is not None and self._cut is not None
@@ -86,19 +85,34 @@ class EmulatorApp:
 class _Exchange:
     """One request on its way through the layers."""
 
-    def __init__(self, account: Account, router: Router, request: Request, correlation_id: str) -> None:
+    def __init__(self, account: Account, router: Router, request: Request) -> None:
         self._account = account
         self._request = request
-        self._correlation_id = correlation_id
+        self._correlation_id = account.correlation_id()
         self._received_ms = account.clock.now_ms()
         self._route: Route | None = None
         self._missing_route: Problem | None = None
         self._token: Token | None = None
-        self._type: str | None = None
         try:
             self._route, request.params = router.find(request.method, request.path)
         except Problem as problem:
             self._missing_route = problem
+
+    @property
+    def route_name(self) -> str:
+        return self._route.name if self._route is not None else "unknown"
+
+    @property
+    def _type_name(self) -> str | None:
+        """The type the call is about, as the call log names it; None when there is none, or none such."""
+        name = next((self._request.params[one] for one in _TYPE_PARAMETERS if one in self._request.params), None)
+        try:
+            type_ = None if name is None else self._account.portal.table(name).type
+        except Problem:
+            return None
+        if type_ is None:
+            return None
+        return type_.type_id if type_.is_custom else type_.name
 
     def run(self) -> Answer:
         rate_headers: dict[str, str] = {}
@@ -125,14 +139,12 @@ class _Exchange:
         return self._route.handler(account, request)
 
     def _scopes(self, route: Route) -> list[str]:
-        """The granular scopes this call needs; names the type of the call on the way."""
+        """The granular scopes this call needs."""
         types = [
             self._account.portal.table(self._request.params[name]).type
             for name in _TYPE_PARAMETERS
             if name in self._request.params
         ]
-        if types:
-            self._type = types[0].type_id if types[0].is_custom else types[0].name
         if route.scope == "read":
             return list(dict.fromkeys(one.read_scope for one in types))
         if route.scope == "write":
@@ -184,8 +196,8 @@ class _Exchange:
             method=self._request.method,
             path=self._request.path,
             query=_logged_query(self._request),
-            route=self._route.name if self._route is not None else "unknown",
-            object_type=self._type,
+            route=self.route_name,
+            object_type=self._type_name,
             status=status,
             inputs=len(inputs) if isinstance(inputs, list) else 0,
             token=self._token.value if self._token is not None else None,

@@ -62,7 +62,7 @@ class Batch:
         inputs = inputs_of(body)
 
         def prepare(one: Mapping[str, Any]) -> _Prepared:
-            cleaned = self._portal.prepared(self._table, one.get("properties"))
+            cleaned = self._portal.values.for_new(self._table, one.get("properties"))
             links = self._portal.relations.wanted(self._table, one.get("associations"))
             return _Prepared(_trace_id(one), cleaned, None, tuple(links))
 
@@ -74,10 +74,12 @@ class Batch:
         self._refuse_duplicates(_id(one) for one in inputs)
 
         def prepare(one: Mapping[str, Any]) -> _Prepared:
-            record = self._portal.find(self._table, _id(one), id_property=_id_property(one), merged=False)
+            record = self._portal.find(self._table, _id(one), merged=False)
             if record is None:
                 raise self._missing([_id(one)])
-            return _Prepared(_trace_id(one), self._portal.cleaned(self._table, one.get("properties"), record), record)
+            return _Prepared(
+                _trace_id(one), self._portal.values.cleaned(self._table, one.get("properties"), record), record
+            )
 
         return self._write(inputs, prepare, created=200)
 
@@ -98,9 +100,9 @@ class Batch:
             raw = one.get("properties")
             record = table.holder(id_property, _id(one))
             if record is not None:
-                return _Prepared(_trace_id(one), portal.cleaned(table, raw, record), record)
+                return _Prepared(_trace_id(one), portal.values.cleaned(table, raw, record), record)
             with_key = {id_property: _id(one), **raw} if isinstance(raw, Mapping) else raw
-            return _Prepared(_trace_id(one), portal.prepared(table, with_key), None)
+            return _Prepared(_trace_id(one), portal.values.for_new(table, with_key), None)
 
         partial = id_property != "email" or portal.behaviour.email_upsert_may_be_partial
         return self._write(inputs, prepare, created=200, says_new=True, may_be_partial=partial)
@@ -124,14 +126,17 @@ class Batch:
         traced = self._traced(inputs) and may_be_partial
         ready: list[_Prepared] = []
         failed: dict[int, Problem] = {}
-        claimed: dict[tuple[str, str], int] = {}
+        claimed: set[tuple[str, str]] = set()
         for position, one in enumerate(inputs):
             try:
                 prepared = prepare(one)
-                self._refuse_conflict(prepared, claimed, position)
-                ready.append(prepared)
+                if problem := self._portal.conflict(self._table, prepared.cleaned, prepared.record):
+                    raise problem
             except Problem as problem:
                 failed[position] = problem
+                continue
+            self._refuse_claimed(prepared, claimed)
+            ready.append(prepared)
         self._refuse_whole(failed, traced)
         self._refuse_duplicate_records(ready)
         results = [self._apply(one, says_new) for one in ready]
@@ -191,14 +196,15 @@ class Batch:
         """Two inputs that lead to one record, such as a first and a secondary e-mail [I]."""
         self._refuse_duplicates(str(one.record.id) for one in ready if one.record is not None)
 
-    def _refuse_conflict(self, one: _Prepared, claimed: dict[tuple[str, str], int], position: int) -> None:
-        """Raises Conflict for a unique value held by another record, or claimed by an earlier input."""
-        if problem := self._portal.conflict(self._table, one.cleaned, one.record):
-            raise problem
+    def _refuse_claimed(self, one: _Prepared, claimed: set[tuple[str, str]]) -> None:
+        """Raises BadRequest for a unique value that an earlier input of the batch claims, as for duplicate ids."""
         for name in self._table.unique:
             value = one.cleaned.get(name)
-            if value and claimed.setdefault((name, self._table.key(name, value)), position) != position:
+            key = (name, self._table.key(name, value)) if value else None
+            if key in claimed:
                 raise BadRequest(f"Duplicate values found in batch input: {name} {value}", propertyName=[name])
+            if key is not None:
+                claimed.add(key)
 
     def _refuse_whole(self, failed: Mapping[int, Problem], traced: bool) -> None:
         if not failed:

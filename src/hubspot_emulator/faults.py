@@ -44,13 +44,15 @@ _HTML_STATUSES = {"502", "504", "521", "522", "523", "524"}
 class Fault:
     """`kind` is one of KINDS; with `applied` the request takes effect first, and then fails.
 
-    It strikes calls that match `method` and `path` (globs, `*` also crosses slashes): the `nth` of them and the
-    `times - 1` that follow (`times` 0: all that follow), or, given `probability`, each by chance.
+    It strikes calls that match `method`, `path` (globs, `*` also crosses slashes) and `route` (as the call log names
+    it, such as `objects.batch_*`): the `nth` of them and the `times - 1` that follow (`times` 0: all that follow), or,
+    given `probability`, each by chance.
     `seconds`: how long `slow` waits before the true answer. `retry_after_seconds`: sent with 477 and the 5xx.
     """
 
     kind: str
     path: str = "*"
+    route: str = "*"
     method: str = "*"
     nth: int = 1
     times: int = 1
@@ -66,8 +68,8 @@ class Fault:
         numbers = (self.nth, self.times, self.seconds, self.probability or 0, self.retry_after_seconds or 0)
         if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in numbers):
             raise ValueError("nth, times, seconds, probability and retry_after_seconds are numbers")
-        if not all(isinstance(one, str) for one in (self.kind, self.path, self.method)):
-            raise ValueError("kind, path and method are text")
+        if not all(isinstance(one, str) for one in (self.kind, self.path, self.route, self.method)):
+            raise ValueError("kind, path, route and method are text")
         if not isinstance(self.scopes, list) or not isinstance(self.applied, bool):
             raise ValueError("scopes is a list, applied true or false")
         if self.kind not in KINDS:
@@ -77,9 +79,10 @@ class Fault:
         if self.probability is not None and not 0 <= self.probability <= 1:
             raise ValueError("probability is between 0 and 1")
 
-    def strikes(self, method: str, path: str, chance: random.Random) -> bool:
+    def strikes(self, method: str, path: str, route: str, chance: random.Random) -> bool:
         """Whether it strikes this call; counts the call when it matches."""
-        if not fnmatchcase(path, self.path) or not fnmatchcase(method, self.method.upper()):
+        pairs = ((path, self.path), (route, self.route), (method, self.method.upper()))
+        if not all(fnmatchcase(given, pattern) for given, pattern in pairs):
             return False
         self.seen += 1
         if self.probability is not None:
@@ -139,11 +142,11 @@ class Faults:
         self._faults.append(fault)
         return fault
 
-    def take(self, method: str, path: str) -> Fault | None:
+    def take(self, method: str, path: str, route: str) -> Fault | None:
         """The first fault that strikes this call; the others have counted it too."""
         if not self._faults:
             return None
-        hits = [one for one in self._faults if one.strikes(method, path, self._random)]
+        hits = [one for one in self._faults if one.strikes(method, path, route, self._random)]
         return hits[0] if hits else None
 
     def clear(self) -> None:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from .behaviour import Behaviour
-from .catalogue import LIFECYCLE_STAGES
 from .clock import Clock
 from .emailevents import EmailEvents
 from .forms import Forms
 from .objecttype import STANDARD_TYPES, ObjectType
 from .owners import Owners
 from .pipeline import Pipelines, standard_pipelines
-from .problems import BadRequest, Conflict, InvalidProperties, NotFound, PropertyError
+from .problems import BadRequest, Conflict, NotFound
 from .record import Record
 from .relations import Link, Relations
 from .searchindex import SearchIndex
 from .table import Table
+from .values import Values, forward_only
 
 __all__ = ["Portal", "record_number"]
 
@@ -38,6 +37,7 @@ class Portal:
         self._batches = 0
         self.index = SearchIndex(clock, behaviour)
         self.pipelines: dict[str, Pipelines] = {}
+        self.values = Values(portal_id, behaviour, self.pipelines)
         self.relations = Relations(self.tables, lambda: behaviour.first_company_is_primary)
         self.owners = Owners()
         self.forms = Forms(portal_id)
@@ -99,76 +99,6 @@ class Portal:
 
     # writing
 
-    def cleaned(self, table: Table, raw: object, record: Record | None = None) -> dict[str, str]:
-        """Property values as HubSpot would store them; `""` stands for cleared. `record`: what they are for.
-
-        Raises InvalidProperties with every refused value, BadRequest when `raw` is no map of strings.
-        """
-        if not isinstance(raw, Mapping):
-            raise BadRequest("Invalid input JSON: properties must be an object of strings")
-        definitions = table.properties
-        cleaned: dict[str, str] = {}
-        errors: list[PropertyError] = []
-        for name, value in raw.items():
-            definition = definitions.get(name)
-            if definition is None or definition.archived_ms is not None:
-                errors.append(PropertyError(name, "PROPERTY_DOESNT_EXIST", f'Property "{name}" does not exist'))
-                continue
-            text = self._text(name, value)
-            if definition.read_only:
-                message = f'"{name}" is a read only property; its value cannot be set.'
-                errors.append(PropertyError(name, "READ_ONLY_VALUE", message))
-            elif not text:
-                cleaned[name] = ""
-            else:
-                parsed = definition.parse(text)
-                if isinstance(parsed, PropertyError):
-                    errors.append(parsed)
-                else:
-                    cleaned[name] = parsed
-        if error := self._stage_error(table, cleaned, record):
-            errors.append(error)
-        if errors:
-            raise InvalidProperties(errors, self.id)
-        return cleaned
-
-    def _stage_error(self, table: Table, cleaned: dict[str, str], record: Record | None) -> PropertyError | None:
-        """Refuses a stage that is not one of its pipeline's; sets what a deal's stage implies."""
-        type_ = table.type
-        if type_.stage_property is None or type_.pipeline_property is None:
-            return None
-        pipelines = self.pipelines[type_.type_id]
-        first = pipelines.first()
-        if first is None:
-            return None
-        before = record.properties if record is not None else {}
-        pipeline_id = cleaned.get(type_.pipeline_property) or before.get(type_.pipeline_property)
-        if pipeline_id is None:
-            pipeline_id = cleaned[type_.pipeline_property] = first.id
-        pipeline = pipelines.find(pipeline_id)
-        if pipeline is None:
-            return PropertyError(type_.pipeline_property, "INVALID_OPTION", f"{pipeline_id} is no pipeline")
-        stage_id = cleaned.get(type_.stage_property)
-        if not stage_id:
-            return None
-        stage = pipeline.stages.get(stage_id)
-        if stage is None:
-            message = f"{stage_id} is no stage of pipeline {pipeline_id}"
-            return PropertyError(type_.stage_property, "INVALID_OPTION", message)
-        if "isClosed" in stage.metadata:
-            cleaned["hs_is_closed"] = stage.metadata["isClosed"]
-            cleaned["hs_is_closed_won"] = str(stage.metadata.get("probability") == "1.0").lower()
-        return None
-
-    def _text(self, name: str, value: Any) -> str:
-        if value is None:
-            return ""
-        if isinstance(value, str):
-            return value
-        if self.behaviour.accept_json_scalars and isinstance(value, bool | int | float):
-            return str(value).lower() if isinstance(value, bool) else str(value)
-        raise BadRequest(f"Invalid input JSON: the value of property {name} is not a string", propertyName=[name])
-
     def conflict(self, table: Table, cleaned: Mapping[str, str], record: Record | None) -> Conflict | None:
         """The 409 for a unique value that another record holds, or None."""
         for name in table.unique:
@@ -197,7 +127,7 @@ class Portal:
     def change(self, table: Table, record: Record, cleaned: Mapping[str, str]) -> Record:
         """Update from cleaned values without a conflict. A lifecycle stage that would go backwards is left out,
         silently [O]."""
-        changes = self._forward_only(table, record, cleaned)
+        changes = forward_only(record, cleaned)
         before = self.index.snapshot(record)
         claims_unique = any(name in table.unique for name in changes)
         updated_ms = record.updated_ms
@@ -213,24 +143,6 @@ class Portal:
         self.index.written(table, record, before)
         return record
 
-    def _forward_only(self, table: Table, record: Record, cleaned: Mapping[str, str]) -> dict[str, str]:
-        wanted = cleaned.get("lifecyclestage")
-        current = record.properties.get("lifecyclestage")
-        if not wanted or not current or "lifecyclestage" not in table.properties:
-            return dict(cleaned)
-        stages = LIFECYCLE_STAGES
-        if wanted in stages and current in stages and stages.index(wanted) < stages.index(current):
-            return {name: value for name, value in cleaned.items() if name != "lifecyclestage"}
-        return dict(cleaned)
-
-    def prepared(self, table: Table, raw: object) -> dict[str, str]:
-        """As `cleaned`, for a record that is to be created: required properties must be there."""
-        cleaned = self.cleaned(table, raw)
-        if lacking := [name for name in table.required if not cleaned.get(name)]:
-            errors = [PropertyError(name, "REQUIRED_FIELD", f"{name} is required") for name in lacking]
-            raise InvalidProperties(errors, self.id)
-        return cleaned
-
     def loses_a_result(self) -> bool:
         """Whether this batch answer is the one that silently lacks a result (`silent_loss_every`)."""
         if not self.behaviour.silent_loss_every:
@@ -240,7 +152,7 @@ class Portal:
 
     def create(self, table: Table, raw: object, associations: object = None) -> Record:
         """Raises InvalidProperties or Conflict; BadRequest or NotFound for its associations."""
-        cleaned = self.prepared(table, raw)
+        cleaned = self.values.for_new(table, raw)
         links = self.relations.wanted(table, associations)
         if problem := self.conflict(table, cleaned, None):
             raise problem
@@ -248,7 +160,7 @@ class Portal:
 
     def update(self, table: Table, record: Record, raw: object) -> Record:
         """Raises InvalidProperties or Conflict."""
-        cleaned = self.cleaned(table, raw, record)
+        cleaned = self.values.cleaned(table, raw, record)
         if problem := self.conflict(table, cleaned, record):
             raise problem
         return self.change(table, record, cleaned)

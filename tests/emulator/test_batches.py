@@ -213,3 +213,20 @@ def test_a_batch_create_associates(api: httpx.Client) -> None:
     id_ = api.post(f"{BATCH}/create", json={"inputs": inputs}).json()["results"][0]["id"]
     rows = api.get(f"/crm/v4/objects/contacts/{id_}/associations/companies").json()["results"]
     assert [row["toObjectId"] for row in rows] == [company]
+
+
+def test_an_update_takes_record_ids_only(api: httpx.Client) -> None:
+    upsert(api, one("a@example.com"))
+    inputs = [{"id": "a@example.com", "idProperty": "email", "properties": {"phone": "1"}}]
+    answer = api.post(f"{BATCH}/update", json={"inputs": inputs})
+    assert (answer.status_code, answer.json()["results"]) == (207, [])
+
+
+def test_a_value_that_two_inputs_claim_fails_all_even_with_trace_ids(
+    emulator: EmulatorServer, api: httpx.Client
+) -> None:
+    inputs = [
+        {"properties": {"email": email}, "objectWriteTraceId": email} for email in ("a@example.com", "A@example.com")
+    ]
+    assert api.post(f"{BATCH}/create", json={"inputs": inputs}).status_code == 400
+    assert count(emulator) == 0

@@ -121,6 +121,20 @@ def test_a_fault_strikes_its_route_only(emulator: EmulatorServer, api: httpx.Cli
     assert api.post("/crm/v3/objects/deals/batch/read", json=body).status_code == 207
 
 
+def test_a_fault_goes_by_the_name_of_a_route_under_any_path(emulator: EmulatorServer, api: httpx.Client) -> None:
+    emulator.fault("500", route="objects.list", times=0)
+    for path in (CONTACTS, "/crm/objects/2026-03/deals"):
+        assert api.get(path).status_code == 500
+    assert api.post(CONTACTS, json=NEW).status_code == 201
+
+
+def test_a_call_that_a_fault_refused_counts_like_any_other(emulator: EmulatorServer, api: httpx.Client) -> None:
+    emulator.fault("503")
+    api.get(CONTACTS)
+    api.get(CONTACTS)
+    assert emulator.counts() == {"objects.list contacts": 2}
+
+
 def test_a_fault_strikes_the_nth_call_and_as_often_as_asked(emulator: EmulatorServer, api: httpx.Client) -> None:
     emulator.fault("503", nth=2, times=2)
     assert [api.get(CONTACTS).status_code for _ in range(5)] == [200, 503, 503, 200, 200]

@@ -6,6 +6,8 @@ import dataclasses
 import re
 from pathlib import Path
 
+import httpx
+
 import hubspot_emulator
 from hubspot_emulator import Behaviour
 from hubspot_emulator.faults import KINDS
@@ -50,6 +52,23 @@ def test_every_fault_tier_and_control_route_is_listed() -> None:
 def test_the_first_thing_it_says_is_what_it_does_not_attempt() -> None:
     assert README.index("## What it does not attempt") < README.index("## Use")
     assert "never compared with the live API by this project" in README
+
+
+def test_the_example_runs() -> None:
+    code = README.split("```python\n")[1].split("```")[0]
+
+    def synchronise(url: str, token: str) -> None:
+        one = {"id": "Ada@Example.com", "idProperty": "email", "properties": {"firstname": "Ada"}}
+        for _ in range(3):
+            answer = httpx.post(
+                f"{url}/crm/objects/2026-03/contacts/batch/upsert",
+                headers={"Authorization": f"Bearer {token}"},
+                json={"inputs": [one]},
+            )
+            if answer.status_code < 500:
+                return
+
+    exec(code, {"synchronise": synchronise})
 
 
 def test_every_route_but_the_oldest_has_a_dated_path() -> None:

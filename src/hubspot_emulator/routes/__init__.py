@@ -4,13 +4,36 @@ from __future__ import annotations
 
 from hubspot_emulator.router import Route
 
-from . import account, associations, control, marketing, objects, owners, pipelines, properties, schemas
+from . import (
+    account,
+    association_labels,
+    associations,
+    associations_v3,
+    control,
+    marketing,
+    objects,
+    owners,
+    pipelines,
+    properties,
+    schemas,
+)
 
 __all__ = ["api_routes", "control_routes"]
 
 
 def api_routes() -> list[Route]:
-    parts = (objects, associations, properties, schemas, owners, pipelines, marketing, account)
+    parts = (
+        objects,
+        associations,
+        association_labels,
+        associations_v3,
+        properties,
+        schemas,
+        owners,
+        pipelines,
+        marketing,
+        account,
+    )
     return [route for part in parts for route in part.ROUTES]
 
 

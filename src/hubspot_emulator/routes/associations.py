@@ -1,4 +1,4 @@
-"""Associations: v4 and dated (labels), v3 batch (names)."""
+"""Associations, v4 and dated: one record, or batches of up to 2,000 pairs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hubspot_emulator.account import Account
-from hubspot_emulator.associationtypes import USER_DEFINED, AssociationType
+from hubspot_emulator.associationtypes import AssociationType
 from hubspot_emulator.batch import inputs_of
 from hubspot_emulator.clock import iso
 from hubspot_emulator.problems import BadRequest, NotFound, Problem
@@ -15,19 +15,19 @@ from hubspot_emulator.router import DATED, Handler, Route
 from hubspot_emulator.table import Table
 from hubspot_emulator.web import Answer, Request
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "batch_answer", "none_found", "record_of", "separate", "tables_of"]
 
 _MAX_READ = 1_000
 _MAX_CREATE = 2_000
 _PAGE = 500
 
 
-def _tables(account: Account, request: Request) -> tuple[Table, Table]:
+def tables_of(account: Account, request: Request) -> tuple[Table, Table]:
     params = request.params
     return account.portal.table(params["from_type"]), account.portal.table(params["to_type"])
 
 
-def _record(account: Account, table: Table, raw: object) -> Record:
+def record_of(account: Account, table: Table, raw: object) -> Record:
     """The record of `{id}`. Raises BadRequest, NotFound."""
     id_ = raw.get("id") if isinstance(raw, Mapping) else None
     if not isinstance(id_, str) or not id_:
@@ -35,7 +35,7 @@ def _record(account: Account, table: Table, raw: object) -> Record:
     return account.portal.relations.live(table, id_)
 
 
-def _batch(account: Account, results: list[Any], errors: list[Problem], status: int) -> Answer:
+def batch_answer(account: Account, results: list[Any], errors: list[Problem], status: int) -> Answer:
     now = iso(account.clock.now_ms())
     body: dict[str, Any] = {"status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now}
     if errors:
@@ -77,7 +77,7 @@ def _labelled(
 
 def list_of(account: Account, request: Request) -> Answer:
     """`limit` up to 500, `after`: the id to start from."""
-    origin, target = _tables(account, request)
+    origin, target = tables_of(account, request)
     record = account.portal.relations.live(origin, request.params["record_id"])
     limit = request.number("limit", _PAGE, low=1, high=_PAGE)
     first = request.number("after", 0, low=0, high=10**18)
@@ -93,13 +93,13 @@ def _row(other: int, types: list[AssociationType]) -> dict[str, Any]:
 
 
 def _single(account: Account, request: Request) -> tuple[Table, Record, Table, Record]:
-    origin, target = _tables(account, request)
+    origin, target = tables_of(account, request)
     live = account.portal.relations.live
     return origin, live(origin, request.params["record_id"]), target, live(target, request.params["to_id"])
 
 
 def put_default(account: Account, request: Request) -> Answer:
-    return _batch(account, _default(account, *_single(account, request)), [], 200)
+    return batch_answer(account, _default(account, *_single(account, request)), [], 200)
 
 
 def put_labelled(account: Account, request: Request) -> Answer:
@@ -122,7 +122,7 @@ def delete(account: Account, request: Request) -> Answer:
 
 def batch_read(account: Account, request: Request) -> Answer:
     """Up to 1,000 ids. A record without associations is an error in a 207, and means "none" [O]."""
-    origin, target = _tables(account, request)
+    origin, target = tables_of(account, request)
     results: list[dict[str, Any]] = []
     errors: list[Problem] = []
     for one in inputs_of(request.object, _MAX_READ):
@@ -137,16 +137,16 @@ def batch_read(account: Account, request: Request) -> Answer:
         rows = [] if record is None else account.portal.relations.targets(origin, record, target)
         rows = [row for row in rows if row[0] >= int(after)]
         if not rows:
-            errors.append(_none_found(origin, target, id_))
+            errors.append(none_found(origin, target, id_))
             continue
         result: dict[str, Any] = {"from": {"id": id_}, "to": [_row(*row) for row in rows[:_PAGE]]}
         if len(rows) > _PAGE:
             result["paging"] = {"next": {"after": str(rows[_PAGE][0]), "link": "?after"}}
         results.append(result)
-    return _batch(account, results, errors, 200)
+    return batch_answer(account, results, errors, 200)
 
 
-def _none_found(origin: Table, target: Table, id_: str) -> Problem:
+def none_found(origin: Table, target: Table, id_: str) -> Problem:
     message = f"No {target.type.singular} is associated with {origin.type.singular} {id_}."
     problem = NotFound(
         message, fromObjectId=[id_], fromObjectType=[origin.type.singular], toObjectType=[target.type.singular]
@@ -157,51 +157,51 @@ def _none_found(origin: Table, target: Table, id_: str) -> Problem:
 
 def batch_create(account: Account, request: Request) -> Answer:
     """Up to 2,000 `{from, to, types}`; a record that is not there is an error in a 207."""
-    origin, target = _tables(account, request)
+    origin, target = tables_of(account, request)
     inputs = inputs_of(request.object, _MAX_CREATE)
     specified = [account.portal.relations.specified(origin.type, target.type, one.get("types")) for one in inputs]
     results: list[dict[str, Any]] = []
     errors: list[Problem] = []
     for one, types in zip(inputs, specified, strict=True):
         try:
-            record = _record(account, origin, one.get("from"))
-            other = _record(account, target, one.get("to"))
+            record = record_of(account, origin, one.get("from"))
+            other = record_of(account, target, one.get("to"))
         except NotFound as problem:
             errors.append(problem)
             continue
         account.portal.relations.associate(origin, record, target, other, types)
         results.append(_labelled(origin, record, target, other, types))
-    return _batch(account, results, errors, 201)
+    return batch_answer(account, results, errors, 201)
 
 
 def batch_default(account: Account, request: Request) -> Answer:
-    origin, target = _tables(account, request)
+    origin, target = tables_of(account, request)
     results: list[dict[str, Any]] = []
     errors: list[Problem] = []
     for one in inputs_of(request.object, _MAX_CREATE):
         try:
-            record = _record(account, origin, one.get("from"))
-            results += _default(account, origin, record, target, _record(account, target, one.get("to")))
+            record = record_of(account, origin, one.get("from"))
+            results += _default(account, origin, record, target, record_of(account, target, one.get("to")))
         except NotFound as problem:
             errors.append(problem)
-    return _batch(account, results, errors, 200)
+    return batch_answer(account, results, errors, 200)
 
 
 def batch_archive(account: Account, request: Request) -> Answer:
     """`{from: {id}, to: [{id}, …]}`: every type between them."""
-    origin, target = _tables(account, request)
+    origin, target = tables_of(account, request)
     for one in inputs_of(request.object, _MAX_CREATE):
         to = one.get("to")
         if not isinstance(to, list):
             raise BadRequest("Some required fields were not set: [to]")
         for other in to:
-            _separate(account, origin, one.get("from"), target, other)
+            separate(account, origin, one.get("from"), target, other)
     return Answer(None, 204)
 
 
-def _separate(account: Account, origin: Table, raw_from: object, target: Table, raw_to: object) -> None:
+def separate(account: Account, origin: Table, raw_from: object, target: Table, raw_to: object) -> None:
     try:
-        record, other = _record(account, origin, raw_from), _record(account, target, raw_to)
+        record, other = record_of(account, origin, raw_from), record_of(account, target, raw_to)
     except NotFound:
         return
     account.portal.relations.store.separate(origin.type, target.type, record.id, other.id)
@@ -209,134 +209,18 @@ def _separate(account: Account, origin: Table, raw_from: object, target: Table, 
 
 def batch_labels_archive(account: Account, request: Request) -> Answer:
     """`{from, to, types}`: these types only."""
-    origin, target = _tables(account, request)
+    origin, target = tables_of(account, request)
     inputs = inputs_of(request.object, _MAX_CREATE)
     relations = account.portal.relations
     specified = [relations.specified(origin.type, target.type, one.get("types")) for one in inputs]
     for one, types in zip(inputs, specified, strict=True):
         try:
-            record, other = _record(account, origin, one.get("from")), _record(account, target, one.get("to"))
+            record, other = record_of(account, origin, one.get("from")), record_of(account, target, one.get("to"))
         except NotFound:
             continue
         for type_ in types:
             relations.store.unlink(type_, record.id, other.id)
     return Answer(None, 204)
-
-
-# labels
-
-
-def labels(account: Account, request: Request) -> Answer:
-    origin, target = _tables(account, request)
-    types = account.portal.relations.store.types.between(origin.type, target.type).values()
-    return Answer({"results": [type_.wire() for type_ in types]})
-
-
-def create_label(account: Account, request: Request) -> Answer:
-    origin, target = _tables(account, request)
-    body = request.object
-    name, label, inverse = body.get("name"), body.get("label"), body.get("inverseLabel")
-    if not isinstance(name, str) or not isinstance(label, str) or not isinstance(inverse, str | None):
-        raise BadRequest("Some required fields were not set: [name, label]")
-    types = account.portal.relations.store.types
-    if any(one.label == label for one in types.between(origin.type, target.type).values()):
-        raise BadRequest(f"The label {label} already exists")
-    there, back = types.add_label(origin.type, target.type, name, label, inverse)
-    return Answer({"results": [there.wire()] if there is back else [there.wire(), back.wire()]}, 201)
-
-
-def _own_label(account: Account, request: Request, type_id: object) -> AssociationType:
-    origin, target = _tables(account, request)
-    types = account.portal.relations.store.types.between(origin.type, target.type)
-    text = str(type_id)
-    type_ = types.get(int(text)) if text.isascii() and text.isdecimal() and len(text) < 10 else None
-    if type_ is None or type_.category != USER_DEFINED:
-        raise NotFound(f"Association label {type_id} does not exist")
-    return type_
-
-
-def update_label(account: Account, request: Request) -> Answer:
-    body = request.object
-    type_ = _own_label(account, request, body.get("associationTypeId"))
-    label, inverse_label = body.get("label"), body.get("inverseLabel")
-    if not isinstance(label, str) or not isinstance(inverse_label, str | None):
-        raise BadRequest("Some required fields were not set: [label]")
-    type_.label = label
-    if inverse_label is not None:
-        account.portal.relations.store.types.inverse(type_).label = inverse_label
-    return Answer(None, 204)
-
-
-def delete_label(account: Account, request: Request) -> Answer:
-    type_ = _own_label(account, request, request.params["association_type_id"])
-    account.portal.relations.store.retire(type_)
-    return Answer(None, 204)
-
-
-# v3
-
-
-def v3_read(account: Account, request: Request) -> Answer:
-    """`{inputs: [{id}]}` → `{from, to: [{id, type}]}`; the same id once per type."""
-    origin, target = _tables(account, request)
-    results: list[dict[str, Any]] = []
-    errors: list[Problem] = []
-    for one in inputs_of(request.object, _MAX_READ):
-        id_ = one.get("id")
-        number = int(id_) if isinstance(id_, str) and id_.isascii() and id_.isdecimal() and len(id_) < 19 else 0
-        record = origin.live(number)
-        rows = [] if record is None else account.portal.relations.targets(origin, record, target)
-        if not rows:
-            errors.append(_none_found(origin, target, str(id_)))
-            continue
-        to = [{"id": str(other), "type": type_.name} for other, types in rows for type_ in types]
-        results.append({"from": {"id": id_}, "to": to})
-    return _batch(account, results, errors, 200)
-
-
-def _v3_type(account: Account, request: Request, one: Mapping[str, Any]) -> AssociationType:
-    origin, target = _tables(account, request)
-    name = one.get("type")
-    type_ = None
-    if isinstance(name, str):
-        type_ = account.portal.relations.store.types.by_name(origin.type, target.type, name)
-    if type_ is None:
-        raise BadRequest(f"Association type {name} does not exist")
-    return type_
-
-
-def v3_create(account: Account, request: Request) -> Answer:
-    """`{from: {id}, to: {id}, type: "contact_to_company"}`."""
-    origin, target = _tables(account, request)
-    inputs = inputs_of(request.object)
-    types = [_v3_type(account, request, one) for one in inputs]
-    results: list[dict[str, Any]] = []
-    errors: list[Problem] = []
-    for one, type_ in zip(inputs, types, strict=True):
-        try:
-            record, other = _record(account, origin, one.get("from")), _record(account, target, one.get("to"))
-        except NotFound as problem:
-            errors.append(problem)
-            continue
-        account.portal.relations.associate(origin, record, target, other, [type_])
-        results.append({"from": {"id": str(record.id)}, "to": {"id": str(other.id)}, "type": type_.name})
-    return _batch(account, results, errors, 201)
-
-
-def v3_archive(account: Account, request: Request) -> Answer:
-    origin, target = _tables(account, request)
-    inputs = inputs_of(request.object)
-    for one in inputs:
-        _v3_type(account, request, one)
-    for one in inputs:
-        _separate(account, origin, one.get("from"), target, one.get("to"))
-    return Answer(None, 204)
-
-
-def v3_types(account: Account, request: Request) -> Answer:
-    origin, target = _tables(account, request)
-    types = account.portal.relations.store.types.between(origin.type, target.type).values()
-    return Answer({"results": [{"id": str(one.type_id), "name": one.name} for one in types]})
 
 
 def _single_route(name: str, method: str, tail: str, handler: Handler, access: str) -> Route:
@@ -348,17 +232,10 @@ def _single_route(name: str, method: str, tail: str, handler: Handler, access: s
     return Route(f"associations.{name}", method, paths, handler, access)
 
 
-def _pair_route(
-    name: str, method: str, tail: str, handler: Handler, access: str, bucket: str = "associations"
-) -> Route:
+def _pair_route(name: str, method: str, tail: str, handler: Handler, access: str) -> Route:
     roots = ("/crm/v4/associations", f"/crm/associations/{DATED}")
     paths = tuple(f"{root}/{{from_type}}/{{to_type}}{tail}" for root in roots)
-    return Route(f"associations.{name}", method, paths, handler, access, bucket)
-
-
-def _v3_route(name: str, method: str, tail: str, handler: Handler, access: str) -> Route:
-    paths = (f"/crm/v3/associations/{{from_type}}/{{to_type}}{tail}",)
-    return Route(f"associations.v3_{name}", method, paths, handler, access, "associations")
+    return Route(f"associations.{name}", method, paths, handler, access, "associations")
 
 
 ROUTES = (
@@ -371,12 +248,4 @@ ROUTES = (
     _pair_route("batch_default", "POST", "/batch/associate/default", batch_default, "write"),
     _pair_route("batch_archive", "POST", "/batch/archive", batch_archive, "write"),
     _pair_route("batch_labels_archive", "POST", "/batch/labels/archive", batch_labels_archive, "write"),
-    _pair_route("labels", "GET", "/labels", labels, "read", "burst"),
-    _pair_route("create_label", "POST", "/labels", create_label, "write", "burst"),
-    _pair_route("update_label", "PUT", "/labels", update_label, "write", "burst"),
-    _pair_route("delete_label", "DELETE", "/labels/{association_type_id}", delete_label, "write", "burst"),
-    _v3_route("batch_read", "POST", "/batch/read", v3_read, "read"),
-    _v3_route("batch_create", "POST", "/batch/create", v3_create, "write"),
-    _v3_route("batch_archive", "POST", "/batch/archive", v3_archive, "write"),
-    _v3_route("types", "GET", "/types", v3_types, "read"),
 )
