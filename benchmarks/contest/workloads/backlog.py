@@ -16,7 +16,7 @@ from contest.field import BATCH, EACH, RAW, Entry
 from contest.sheet import Sheet
 from contest.workloads.options import Options
 
-_MOST_WANTED = 20_000
+_MOST_WANTED = 40_000
 _MOST_NOT_DUE = 100_000
 _BATCH = 500
 
@@ -40,8 +40,8 @@ async def backlog(arena: Arena, options: Options) -> Sheet:
     await arena.drop(*where.values(), *(name.replace("run", "template", 1) for name in where.values()))
     return Sheet(
         f"{options.backlog:,} waiting rows, oldest first",
-        f"Rates over the first {course.want:,}; raw has an index for the order too. Buffers are of one claim of {_BATCH} "
-        "rows, rolled back.",
+        f"Rates over the first {course.want:,}; raw has an index for the order too. Buffers are of one claim of "
+        f"{_BATCH} rows, rolled back.",
         rows,
     )
 
