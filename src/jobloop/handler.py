@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
+from contextvars import copy_context
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import Any, Protocol, TypeVar
 
@@ -32,6 +34,10 @@ EachFunction = Callable[[Any], Awaitable[Outcome | None]]
 BatchFunction = Callable[[list[Any]], Awaitable[Mapping[Any, Outcome | None]]]
 T = TypeVar("T")
 SessionFunction = Callable[[Any, AsyncSession], Awaitable[Outcome | None]]
+
+
+#: Threads are made when they are needed, so this is only the most: the loop's concurrency is the real bound.
+_MOST_THREADS = 1000
 
 
 class Desk(Protocol):
@@ -137,13 +143,21 @@ class InSession:
 def threaded(fn: Callable[..., T]) -> Callable[..., Awaitable[T]]:
     """Make a blocking function a handler: `each(threaded(fn))` or `batch(threaded(fn))` runs it in a thread.
 
+    It has threads of its own, as many as the loop runs calls at once: asyncio's pool has six on a small machine, and
+    others wait for those too.
+
     A thread cannot be cancelled. When its worker is stopped, the worker waits a few seconds for the answer and settles
     by it; a thread that takes longer is left behind with its row, which is rescued when the lease ends.
     """
 
+    if _is_async(fn):
+        raise QueueDeclarationError(f"handler {_name_of(fn)} is async already: do not wrap it with threaded")
+    threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix=_name_of(fn))
+
     @wraps(fn)
     async def run(*arguments: Any) -> T:
-        call = asyncio.ensure_future(asyncio.to_thread(fn, *arguments))
+        in_context = partial(copy_context().run, fn, *arguments)
+        call = asyncio.get_running_loop().run_in_executor(threads, in_context)
         while not call.done():
             try:
                 await asyncio.shield(call)
@@ -156,12 +170,12 @@ def threaded(fn: Callable[..., T]) -> Callable[..., Awaitable[T]]:
 
 def each(fn: EachFunction) -> Each:
     """Wrap `fn(row) -> Outcome | None`: one row a call, no session, no connection held."""
-    return Each(_awaitable(fn))
+    return Each(_awaitable(fn, "each"))
 
 
 def batch(fn: BatchFunction) -> Batch:
     """Wrap `fn(rows) -> {primary key: Outcome}`: all rows of a claim in one call."""
-    return Batch(_awaitable(fn))
+    return Batch(_awaitable(fn, "batch"))
 
 
 def handler_of(processing_function: Each | Batch | InSession | SessionFunction) -> Each | Batch | InSession:
@@ -171,9 +185,17 @@ def handler_of(processing_function: Each | Batch | InSession | SessionFunction) 
     return InSession(_awaitable(processing_function))
 
 
-def _awaitable(fn: Any) -> Any:
+def _awaitable(fn: Any, form: str = "each") -> Any:
     """`fn`, if it is async; raises `QueueDeclarationError` for a plain function, which would block the event loop."""
-    if not (iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None))):  # noqa: B004
-        name = getattr(fn, "__name__", repr(fn))
-        raise QueueDeclarationError(f"handler {name} must be async; wrap a blocking one: each(threaded({name}))")
+    if not _is_async(fn):
+        name = _name_of(fn)
+        raise QueueDeclarationError(f"handler {name} must be async; wrap a blocking one: {form}(threaded({name}))")
     return fn
+
+
+def _is_async(fn: Any) -> bool:
+    return iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+
+
+def _name_of(fn: Any) -> str:
+    return str(getattr(fn, "__name__", repr(fn)))
