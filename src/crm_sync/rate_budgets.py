@@ -38,7 +38,7 @@ _MOST_TRIES = 10
 # clock was set back. The margin is for the way to HubSpot; it is smaller for a short window, where it costs more.
 _HEAD = """
 WITH locked AS MATERIALIZED (
-    SELECT *, make_interval(secs => window_seconds + least(0.32, 0.15 * window_seconds)) AS span
+    SELECT *, make_interval(secs => window_seconds + least(0.25, 0.15 * window_seconds)) AS span
     FROM rate_budgets
     WHERE token_fingerprint = :token AND bucket = ANY(:buckets)
     ORDER BY bucket

@@ -26,7 +26,7 @@ from tests.faults.pooler import HOW_TO_GET_IT, Pooler, find_pgbouncer
 TOKEN = "pat-na1-00000000-0000-0000-0000-00000000cafe"
 BURST, SEARCH = BUCKETS[Bucket.BURST], BUCKETS[Bucket.SEARCH]
 #: The way to HubSpot that a grant allows for, in seconds.
-MARGIN_SECONDS = 0.32
+MARGIN_SECONDS = 0.25
 
 
 def ledger(engine: AsyncEngine, calls: int = 100, token: str = TOKEN) -> RateBudgets:
