@@ -9,10 +9,16 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+import psutil
+
 from contest.arena import Arena, Failed, Player
 from contest.field import RAW, Entry
 from contest.tally import Tally, ran_twice
 
+_BACKENDS = """
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
 _LOOK_SECONDS = 0.004
 _LAST_SETTLE_SECONDS = 20.0
 _START_SECONDS = 20.0
@@ -24,6 +30,7 @@ class Drained:
 
     rate: float = 0.0
     worker_cpu_us: float = 0.0
+    server_cpu_us: float = 0.0
     is_capped: bool = False
     problems: list[str] = field(default_factory=list)
 
@@ -74,6 +81,7 @@ def summary(pairs: list[tuple[Drained, Drained | None]]) -> dict[str, Any]:
         if ratios := [one.rate / raw.rate for one, raw in valid if raw and raw.rate]:
             row["of raw"] = median(ratios)
         row["worker CPU, µs a job"] = median(one.worker_cpu_us for one, _ in valid)
+        row["server CPU, µs a job"] = median(one.server_cpu_us for one, _ in valid)
     remarks = sorted({problem for one, _ in pairs for problem in one.problems})
     if any(one.is_capped for one, _ in valid):
         remarks.append("stopped at the time limit")
@@ -100,6 +108,7 @@ async def _drain(arena: Arena, entry: Entry, database: str, jobs: int, course: C
             if not drained.is_capped and not course.want:
                 await _until_finished(arena, entry, connection, before)
             ended_ns, ran = time.monotonic_ns(), sum(tally.ran for tally in tallies)
+            server_seconds = await _backends_seconds(connection)
             for player in players:
                 await player.say("stop")
             said = [await player.end() for player in players]
@@ -110,8 +119,19 @@ async def _drain(arena: Arena, entry: Entry, database: str, jobs: int, course: C
     started_ns = min((tally.first_start_ns for tally in tallies if tally.first_start_ns), default=ended_ns)
     if ran and ended_ns > started_ns:
         drained.rate = ran / (ended_ns - started_ns) * 1e9
+        drained.server_cpu_us = server_seconds / ran * 1e6
         drained.worker_cpu_us = sum(each["cpu_seconds"] for each in said) / sum(tally.ran for tally in tallies) * 1e6
     arena.forget(*paths)
+
+
+async def _backends_seconds(connection: Any) -> float:
+    """Processor time of the workers' connections, which were all opened for this run."""
+    seconds = 0.0
+    for (pid,) in await connection.fetch(_BACKENDS):
+        with suppress(psutil.Error):
+            times = psutil.Process(pid).cpu_times()
+            seconds += times.user + times.system
+    return seconds
 
 
 async def _until_ran(tallies: tuple[Tally, ...], goal: int, players: list[Player], cap_seconds: float) -> bool:

@@ -54,7 +54,7 @@ class Entry:
 #: Claims of 500 rows for all who claim in batches. Settings were tried until more brought nothing.
 RAW = Entry("raw", "raw", arguments={"batch": 500})
 EACH = Entry("each", "jobloop", arguments={"form": "each", "batch": 500, "concurrency": 10})
-LIGHT = Entry("each, 2 columns", "jobloop", arguments={"form": "light", "batch": 500, "concurrency": 10})
+LIGHT = Entry("each of 2 columns", "jobloop", arguments={"form": "light", "batch": 500, "concurrency": 10})
 BATCH = Entry("batch", "jobloop", arguments={"form": "batch", "batch": 500, "concurrency": 2})
 SESSION = Entry("session", "jobloop", arguments={"form": "session", "batch": 500, "concurrency": 10})
 OLDER = Entry("older loop", "older_loop", arguments={"batch": 500}, most_jobs=8_000)

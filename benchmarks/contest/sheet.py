@@ -59,7 +59,7 @@ def text(heading: str, value: Any) -> str:
 def keep(path: Path, sheets: dict[str, Sheet], setting: dict[str, Any]) -> None:
     """Write the sheets; those of workloads that were not run this time stay as they are."""
     kept = json.loads(path.read_text()) if path.exists() else {}
-    kept["setting"] = setting
+    kept["setting"] = {**kept.get("setting", {}), **setting}
     kept["sheets"] = {**kept.get("sheets", {}), **{name: asdict(sheet) for name, sheet in sheets.items()}}
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")

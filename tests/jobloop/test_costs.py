@@ -159,7 +159,7 @@ async def test_a_session_of_its_own_costs_a_row_three_statements(desk: Desk, met
 
 
 async def test_wal_of_a_row_is_little_more_than_that_of_two_plain_updates(desk: Desk, meter: Meter) -> None:
-    """The token and the lease ride on updates that are made anyway: 882 bytes measured, against 862. No third update."""
+    """The token and the lease ride on updates that are made anyway: measured 882 bytes against 862. No third one."""
     loop = await warm_loop(desk, batch(complete_all))
     await desk.queue(ROWS, first=1)
     await desk.sql("VACUUM ANALYZE tickets")
