@@ -302,6 +302,12 @@ class SdkClient:
     def owners(self) -> Json:
         return self._do(self._crm.owners.list)
 
+    def account(self) -> Json:
+        return self._do(self._client.account.get)
+
+    def daily_usage(self) -> list[Json]:
+        return self._do(self._client.account.get_daily_private_apps_usage)["results"]
+
 
 CLIENTS: Mapping[str, Callable[[str, str], OfficialClient]] = {
     ApiClient.name: ApiClient,

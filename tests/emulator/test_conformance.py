@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from hubspot_emulator import EmulatorServer
-from tests.emulator.official_clients import CLIENTS, ClientError, Json, OfficialClient
+from tests.emulator.official_clients import CLIENTS, ClientError, Json, OfficialClient, SdkClient
 
 _REAL_TOKEN = None if os.environ.get("CI") else os.environ.get("HUBSPOT_TEST_TOKEN")
 _REAL_URL = "https://api.hubapi.com"
@@ -291,6 +291,16 @@ def test_associations_are_seen_from_both_sides(client: OfficialClient, space: Na
     assert client.associated("companies", company["id"], "contacts")["results"] == []
 
 
+def test_an_association_is_named_by_its_types(client: OfficialClient, space: Namespace) -> None:
+    contact = space.contact("xia")
+    company = space.record("companies", {"name": space.word, "domain": f"{space.word}.example.com"})
+    primary = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 1}]
+    answer = client.associate_as("contacts", contact["id"], "companies", company["id"], primary)
+    assert (answer["fromObjectId"], answer["toObjectId"]) == (contact["id"], company["id"])
+    rows = client.associated("contacts", contact["id"], "companies")["results"]
+    assert {type_["typeId"] for type_ in rows[0]["associationTypes"]} == {1, 279}
+
+
 def test_associations_come_in_line_with_a_record(client: OfficialClient, space: Namespace) -> None:
     company = space.record("companies", {"name": space.word, "domain": f"{space.word}.example.com"})
     contact = space.record(
@@ -407,6 +417,19 @@ def test_there_is_an_owner(client: OfficialClient) -> None:
     owners = client.owners()["results"]
     assert owners
     assert all(owner["type"] == "PERSON" for owner in owners)
+
+
+def test_the_account_says_who_it_is_and_what_it_used(request: pytest.FixtureRequest) -> None:
+    """Of the two clients only one knows these endpoints."""
+    if _REAL_TOKEN:
+        client = SdkClient(_REAL_URL, _REAL_TOKEN)
+    else:
+        emulator: EmulatorServer = request.getfixturevalue("emulator")
+        client = SdkClient(emulator.url, emulator.token)
+    assert client.account()["portalId"] > 0
+    usage = client.daily_usage()
+    assert all(one["currentUsage"] <= one["usageLimit"] for one in usage)
+    assert usage
 
 
 @pytest.mark.parametrize("type_", ["notes", "calls", "emails", "meetings", "tasks"])

@@ -94,6 +94,7 @@ def test_switches_are_set_over_http(emulator: EmulatorServer, api: httpx.Client)
     [
         ("PATCH", "behaviour", {"nope": 1}),
         ("PATCH", "behaviour", {"search_lag_seconds": "long"}),
+        ("PATCH", "behaviour", {"search_lag_seconds": -1}),
         ("PATCH", "behaviour", {"conflict_fails_batch": 1}),
         ("PUT", "tier", {"tier": "royal"}),
         ("PUT", "tier", {"burst": -1}),
@@ -126,3 +127,11 @@ def test_owners_forms_and_events_are_added_over_http(api: httpx.Client) -> None:
     assert len(api.get(f"/form-integrations/v1/submissions/forms/{form}").json()["results"]) == 1
     api.post("/_emulator/email-events", json={"type": "OPEN", "recipient": "a@example.com"})
     assert len(api.get("/email/public/v1/events").json()["events"]) == 1
+
+
+def test_an_endless_lag_is_refused(api: httpx.Client) -> None:
+    """1e400 is JSON, and infinite."""
+    headers = {"Content-Type": "application/json"}
+    answer = api.patch("/_emulator/behaviour", content=b'{"search_lag_seconds": 1e400}', headers=headers)
+    assert answer.status_code == 400
+    assert api.post(CONTACTS, json={"properties": {"email": "a@example.com"}}).status_code == 201

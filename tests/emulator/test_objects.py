@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from hubspot_emulator import EmulatorServer
+from hubspot_emulator.objecttype import STANDARD_TYPES, ObjectType
 
 CONTACTS = "/crm/v3/objects/contacts"
 
@@ -23,6 +24,29 @@ def make(api: httpx.Client, type_: str = "contacts", **properties: str) -> str:
 def test_a_type_goes_by_any_of_its_names_on_either_path(api: httpx.Client, root: str, name: str) -> None:
     id_ = make(api, email="a@example.com")
     assert api.get(f"{root}/{name}/{id_}").json()["properties"]["email"] == "a@example.com"
+
+
+@pytest.mark.parametrize("root", ["/crm/v3/objects", "/crm/objects/2026-03"])
+@pytest.mark.parametrize("type_", STANDARD_TYPES, ids=[type_.name for type_ in STANDARD_TYPES])
+def test_every_type_has_the_whole_surface(api: httpx.Client, root: str, type_: ObjectType) -> None:
+    path = f"{root}/{type_.name}"
+    needed = dict.fromkeys(type_.required_properties, "2026-03-01T00:00:00Z")
+    name = "email" if type_.has_email else type_.display_property
+    value = "a@example.com" if type_.has_email else "Example"
+    id_ = api.post(path, json={"properties": {**needed, name: value}}).json()["id"]
+    for word in (type_.singular, type_.type_id):
+        assert api.get(f"{root}/{word}/{id_}?properties={name}").json()["properties"][name] == value
+    assert api.post(f"{path}/search", json={"query": value.split("@")[0]}).json()["total"] == 1
+    batch = {"inputs": [{"id": id_, "properties": {name: value.upper()}}]}
+    assert api.post(f"{path}/batch/update", json=batch).status_code == 200
+    assert len(api.post(f"{path}/batch/read", json={"inputs": [{"id": id_}]}).json()["results"]) == 1
+    other = api.post(f"{path}/batch/create", json={"inputs": [{"properties": needed}]}).json()["results"][0]["id"]
+    merge = {"primaryObjectId": id_, "objectIdToMerge": other}
+    assert api.post(f"{path}/merge", json=merge).json()["id"] == id_
+    assert api.delete(f"{path}/{id_}").status_code == 204
+    assert [one["id"] for one in api.get(f"{path}?archived=true").json()["results"]] == [id_]
+    assert api.post(f"{path}/gdpr-delete", json={"objectId": id_}).status_code == 204
+    assert api.get(f"{path}?archived=true").json()["results"] == []
 
 
 @pytest.mark.parametrize("name", ["nothing", "2-999", "p20260301_nothing"])

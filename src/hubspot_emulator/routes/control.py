@@ -145,6 +145,8 @@ def set_behaviour(account: Account, request: Request) -> Answer:
             value = float(value)
         if type(value) is not expected:
             raise BadRequest(f"{name} is of type {expected.__name__}")
+        if isinstance(value, int | float) and not 0 <= value <= 10**9:
+            raise BadRequest(f"{name} is between 0 and 1,000,000,000")
         setattr(account.behaviour, name, value)
     return behaviour(account, request)
 
