@@ -1,0 +1,80 @@
+"""What waits for a lock, and in which order locks are taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from jobloop import Control
+from jobloop.settlement import Settlement
+from jobloop.store import Store
+from tests.jobloop.test_ownership import until_blocked
+from tests.jobloop.tickets import Desk, make_queue
+
+LOW, HIGH = UUID(int=1), UUID(int=2)
+
+
+@pytest.fixture
+async def two(desk: Desk) -> Desk:
+    """Two tickets, of which the one with the higher key comes first in the table and in the queue."""
+    await desk.queue(2)
+    await desk.sql("UPDATE tickets SET id = :id WHERE number = 1", id=HIGH)
+    await desk.sql("UPDATE tickets SET id = :id WHERE number = 2", id=LOW)
+    await desk.queue(20_000, first=3, status="Complete")  # a table small enough is scanned, in its own order
+    await desk.sql("ANALYZE tickets")
+    return desk
+
+
+async def test_claim_and_rescue_pass_by_a_row_that_a_user_has_locked(two: Desk) -> None:
+    store = Store(make_queue(), two.engine)
+    async with locked(two, HIGH), asyncio.timeout(10):
+        assert [claim.key for claim in await store.claim(2)] == [LOW]
+    await store.claim(2)
+    await two.expire_leases()
+    async with locked(two, HIGH), asyncio.timeout(10):
+        assert await store.rescue() == (1, 0)
+
+    assert await two.statuses() == {"Queued": 1, "Processing": 1, "Complete": 20_000}
+
+
+async def test_settle_locks_in_key_order_so_that_two_workers_do_not_deadlock(two: Desk) -> None:
+    store = Store(make_queue(), two.engine)
+    claims = await store.claim(2)
+    assert [claim.key for claim in claims] == [HIGH, LOW]
+    async with locked(two, LOW):
+        settling = asyncio.create_task(store.settle([(claim, Settlement.completed()) for claim in claims]))
+        await until_blocked(two, 1)
+        assert await is_free(two, HIGH), "it waits for the lower key before it locks the higher"
+    assert len(await settling) == 2
+
+
+async def test_operator_locks_in_key_order(two: Desk) -> None:
+    async with locked(two, LOW):
+        cancelling = asyncio.create_task(Control(make_queue(), two.engine).cancel())
+        await until_blocked(two, 1)
+        assert await is_free(two, HIGH)
+    assert len(await cancelling) == 2
+
+
+@asynccontextmanager
+async def locked(desk: Desk, key: UUID) -> AsyncIterator[None]:
+    """A user's open transaction that holds the row."""
+    async with desk.engine.connect() as user:
+        await user.execute(sa.text("SELECT 1 FROM tickets WHERE id = :id FOR UPDATE"), {"id": key})
+        yield
+        await user.rollback()
+
+
+async def is_free(desk: Desk, key: Any) -> bool:
+    try:
+        await desk.sql("SELECT 1 FROM tickets WHERE id = :id FOR UPDATE NOWAIT", id=key)
+    except DBAPIError:
+        return False
+    return True
