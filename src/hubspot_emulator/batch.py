@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .batchinput import MAX_INPUTS, MAX_INPUTS_WITH_HISTORY, id_of, id_property_of, inputs_of, names_of, trace_id_of
 from .clock import iso
 from .portal import Portal
 from .problems import BadRequest, Conflict, InvalidProperties, NotFound, Problem
@@ -16,10 +17,7 @@ from .record import Record, shown
 from .relations import Link
 from .table import Table
 
-__all__ = ["MAX_INPUTS", "MAX_INPUTS_WITH_HISTORY", "Batch", "Reply", "inputs_of"]
-
-MAX_INPUTS = 100
-MAX_INPUTS_WITH_HISTORY = 50
+__all__ = ["Batch", "Reply"]
 
 Reply = tuple[int, dict[str, Any]]
 """HTTP status and body."""
@@ -31,20 +29,6 @@ class _Prepared:
     cleaned: dict[str, str]
     record: Record | None
     links: tuple[Link, ...] = ()
-
-
-def inputs_of(body: Mapping[str, Any], limit: int = MAX_INPUTS) -> list[Mapping[str, Any]]:
-    """The `inputs` of a batch request. Raises BadRequest when missing, empty, or more than `limit`."""
-    inputs = body.get("inputs")
-    if inputs is None:
-        raise BadRequest("Some required fields were not set: [inputs]")
-    if not isinstance(inputs, list) or not all(isinstance(one, Mapping) for one in inputs):
-        raise BadRequest("Invalid input JSON: inputs must be a list of objects")
-    if not inputs:
-        raise BadRequest("inputs must not be empty")
-    if len(inputs) > limit:
-        raise BadRequest(f"The request has {len(inputs)} inputs, the limit is {limit}")
-    return inputs
 
 
 class Batch:
@@ -64,29 +48,29 @@ class Batch:
         def prepare(one: Mapping[str, Any]) -> _Prepared:
             cleaned = self._portal.values.for_new(self._table, one.get("properties"))
             links = self._portal.relations.wanted(self._table, one.get("associations"))
-            return _Prepared(_trace_id(one), cleaned, None, tuple(links))
+            return _Prepared(trace_id_of(one), cleaned, None, tuple(links))
 
         return self._write(inputs, prepare, created=201)
 
     def update(self, body: Mapping[str, Any]) -> Reply:
         """200, or 207 with the ids that do not exist. Record ids only: merged ids do not resolve here [D]."""
         inputs = inputs_of(body)
-        self._refuse_duplicates(_id(one) for one in inputs)
+        self._refuse_duplicates(id_of(one) for one in inputs)
 
         def prepare(one: Mapping[str, Any]) -> _Prepared:
-            record = self._portal.find(self._table, _id(one), merged=False)
+            record = self._portal.find(self._table, id_of(one), merged=False)
             if record is None:
-                raise self._missing([_id(one)])
+                raise self._missing([id_of(one)])
             return _Prepared(
-                _trace_id(one), self._portal.values.cleaned(self._table, one.get("properties"), record), record
+                trace_id_of(one), self._portal.values.cleaned(self._table, one.get("properties"), record), record
             )
 
-        return self._write(inputs, prepare, created=200)
+        return self._write(inputs, prepare, created=200, may_be_missing=True)
 
     def upsert(self, body: Mapping[str, Any]) -> Reply:
         """200, or 207; every result says `new`. `idProperty` is a unique property, the same for all inputs [I]."""
         inputs = inputs_of(body)
-        id_properties = {_id_property(one) for one in inputs}
+        id_properties = {id_property_of(one) for one in inputs}
         if len(id_properties) != 1:
             raise BadRequest("All inputs of an upsert must have the same idProperty")
         id_property = id_properties.pop()
@@ -94,15 +78,15 @@ class Batch:
             raise BadRequest("Some required fields were not set: [idProperty]")
         table, portal = self._table, self._portal
         portal.unique_property(table, id_property)
-        self._refuse_duplicates(table.key(id_property, _id(one)) for one in inputs)
+        self._refuse_duplicates(table.key(id_property, id_of(one)) for one in inputs)
 
         def prepare(one: Mapping[str, Any]) -> _Prepared:
             raw = one.get("properties")
-            record = table.holder(id_property, _id(one))
+            record = table.holder(id_property, id_of(one))
             if record is not None:
-                return _Prepared(_trace_id(one), portal.values.cleaned(table, raw, record), record)
-            with_key = {id_property: _id(one), **raw} if isinstance(raw, Mapping) else raw
-            return _Prepared(_trace_id(one), portal.values.for_new(table, with_key), None)
+                return _Prepared(trace_id_of(one), portal.values.cleaned(table, raw, record), record)
+            with_key = {id_property: id_of(one), **raw} if isinstance(raw, Mapping) else raw
+            return _Prepared(trace_id_of(one), portal.values.for_new(table, with_key), None)
 
         partial = id_property != "email" or portal.behaviour.email_upsert_may_be_partial
         return self._write(inputs, prepare, created=200, says_new=True, may_be_partial=partial)
@@ -110,7 +94,7 @@ class Batch:
     def archive(self, body: Mapping[str, Any]) -> None:
         """204 whether or not the ids exist."""
         for one in inputs_of(body):
-            record = self._portal.find(self._table, _id(one), merged=False)
+            record = self._portal.find(self._table, id_of(one), merged=False)
             if record is not None:
                 self._portal.archive(self._table, record)
 
@@ -122,6 +106,7 @@ class Batch:
         created: int,
         says_new: bool = False,
         may_be_partial: bool = True,
+        may_be_missing: bool = False,
     ) -> Reply:
         traced = self._traced(inputs) and may_be_partial
         ready: list[_Prepared] = []
@@ -137,7 +122,7 @@ class Batch:
                 continue
             self._refuse_claimed(prepared, claimed)
             ready.append(prepared)
-        self._refuse_whole(failed, traced)
+        self._refuse_whole(failed, traced, may_be_missing)
         self._refuse_duplicate_records(ready)
         results = [self._apply(one, says_new) for one in ready]
         errors = self._errors(inputs, failed, traced)
@@ -160,16 +145,18 @@ class Batch:
 
     def read(self, body: Mapping[str, Any], *, archived: bool = False) -> Reply:
         """200, or 207 when some ids do not exist. Merged ids do not resolve here."""
-        history = _names(body, "propertiesWithHistory")
+        history = names_of(body, "propertiesWithHistory")
         inputs = inputs_of(body, MAX_INPUTS_WITH_HISTORY if history else MAX_INPUTS)
-        names = _names(body, "properties") or self._table.type.default_properties
-        id_property = _id_property(body)
+        names = names_of(body, "properties") or self._table.type.default_properties
+        id_property = id_property_of(body)
         missing: list[str] = []
         found: dict[int, Record] = {}
         for one in inputs:
-            record = self._portal.find(self._table, _id(one), id_property=id_property, archived=archived, merged=False)
+            record = self._portal.find(
+                self._table, id_of(one), id_property=id_property, archived=archived, merged=False
+            )
             if record is None:
-                missing.append(_id(one))
+                missing.append(id_of(one))
             else:
                 found[record.id] = record
         results = [shown(record, [*names, *history], history) for record in found.values()]
@@ -182,7 +169,7 @@ class Batch:
         """Every input has a trace id of its own [D]."""
         if not self._portal.behaviour.trace_ids_supported:
             return False
-        traces = {_trace_id(one) for one in inputs}
+        traces = {trace_id_of(one) for one in inputs}
         return None not in traces and len(traces) == len(inputs)
 
     def _refuse_duplicates(self, keys: Iterable[str]) -> None:
@@ -206,13 +193,15 @@ class Batch:
             if key is not None:
                 claimed.add(key)
 
-    def _refuse_whole(self, failed: Mapping[int, Problem], traced: bool) -> None:
+    def _refuse_whole(self, failed: Mapping[int, Problem], traced: bool, may_be_missing: bool) -> None:
+        """Raises what fails the whole batch; `may_be_missing`: an id that is not there fails only its own input."""
         if not failed:
             return
-        conflicts = [failed[position] for position in sorted(failed) if isinstance(failed[position], Conflict)]
+        in_order = [failed[position] for position in sorted(failed)]
+        conflicts = [one for one in in_order if isinstance(one, Conflict)]
         if conflicts and (self._portal.behaviour.conflict_fails_batch or not traced):
             raise conflicts[0]
-        invalid = [failed[position] for position in sorted(failed) if not isinstance(failed[position], NotFound)]
+        invalid = [one for one in in_order if not (may_be_missing and isinstance(one, NotFound))]
         if invalid and not traced:
             details = [error for one in invalid if isinstance(one, InvalidProperties) for error in one.errors]
             raise InvalidProperties(details, self._portal.id) if details else invalid[0]
@@ -221,12 +210,12 @@ class Batch:
         self, inputs: Sequence[Mapping[str, Any]], failed: Mapping[int, Problem], traced: bool
     ) -> list[dict[str, Any]]:
         if not traced:
-            missing = [_id(inputs[position]) for position in sorted(failed)]
+            missing = [id_of(inputs[position]) for position in sorted(failed)]
             return [self._missing(missing).batch_entry()] if missing else []
         entries = []
         for position in sorted(failed):
             entry = failed[position].batch_entry()
-            entry["context"]["objectWriteTraceId"] = [_trace_id(inputs[position])]
+            entry["context"]["objectWriteTraceId"] = [trace_id_of(inputs[position])]
             entries.append(entry)
         return entries
 
@@ -254,31 +243,3 @@ class Batch:
         if self._portal.loses_a_result():
             results.pop()
         return status, body
-
-
-def _id(one: Mapping[str, Any]) -> str:
-    id_ = one.get("id")
-    if not isinstance(id_, str) or not id_:
-        raise BadRequest("Some required fields were not set: [id]")
-    return id_
-
-
-def _id_property(one: Mapping[str, Any]) -> str | None:
-    name = one.get("idProperty")
-    if name is not None and not isinstance(name, str):
-        raise BadRequest("Invalid input JSON: idProperty must be a string")
-    return name or None
-
-
-def _trace_id(one: Mapping[str, Any]) -> str | None:
-    trace_id = one.get("objectWriteTraceId")
-    if trace_id is not None and not isinstance(trace_id, str):
-        raise BadRequest("Invalid input JSON: objectWriteTraceId must be a string")
-    return trace_id
-
-
-def _names(body: Mapping[str, Any], key: str) -> list[str]:
-    names = body.get(key) or []
-    if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
-        raise BadRequest(f"Invalid input JSON: {key} must be a list of strings")
-    return names

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -238,4 +239,6 @@ def serve(
         if on_ready is not None:
             on_ready(f"http://{address}:{bound_port}")
 
-    _Server(account, "warning", ready).run_on(listener)
+    # uvicorn raises the signal that stopped it again; for whoever serves, Ctrl-C is the ordinary end.
+    with suppress(KeyboardInterrupt):
+        _Server(account, "warning", ready).run_on(listener)

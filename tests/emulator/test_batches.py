@@ -230,3 +230,18 @@ def test_a_value_that_two_inputs_claim_fails_all_even_with_trace_ids(
     ]
     assert api.post(f"{BATCH}/create", json={"inputs": inputs}).status_code == 400
     assert count(emulator) == 0
+
+
+@pytest.mark.parametrize(("traced", "status", "written"), [(False, 404, 0), (True, 207, 1)])
+def test_an_association_to_nothing_is_an_invalid_input(
+    emulator: EmulatorServer, api: httpx.Client, traced: bool, status: int, written: int
+) -> None:
+    types = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 279}]
+    inputs: list[dict[str, Any]] = [
+        {"properties": {"email": "a@example.com"}},
+        {"properties": {"email": "b@example.com"}, "associations": [{"to": {"id": "404404"}, "types": types}]},
+    ]
+    if traced:
+        inputs = [{**each, "objectWriteTraceId": str(number)} for number, each in enumerate(inputs)]
+    assert api.post(f"{BATCH}/create", json={"inputs": inputs}).status_code == status
+    assert count(emulator) == written

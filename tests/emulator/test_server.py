@@ -88,7 +88,8 @@ def test_the_command_serves_a_seeded_portal_until_it_is_interrupted() -> None:
             address = process.stderr.readline().split(" on ")[1].split(",")[0]
             state = httpx.get(f"{address}/_emulator").json()
             process.send_signal(signal.SIGINT)
-            process.wait(20)
+            assert process.wait(20) == 0
+            assert process.stderr.read() == ""
         finally:
             process.kill()
             too_late.cancel()

@@ -7,7 +7,7 @@ from typing import Any
 
 from hubspot_emulator.account import Account
 from hubspot_emulator.associationtypes import AssociationType
-from hubspot_emulator.batch import inputs_of
+from hubspot_emulator.batchinput import inputs_of
 from hubspot_emulator.clock import iso
 from hubspot_emulator.problems import BadRequest, NotFound, Problem
 from hubspot_emulator.record import Record

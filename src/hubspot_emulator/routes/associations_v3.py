@@ -7,7 +7,7 @@ from typing import Any
 
 from hubspot_emulator.account import Account
 from hubspot_emulator.associationtypes import AssociationType
-from hubspot_emulator.batch import inputs_of
+from hubspot_emulator.batchinput import inputs_of
 from hubspot_emulator.problems import BadRequest, NotFound, Problem
 from hubspot_emulator.router import Handler, Route
 from hubspot_emulator.routes.associations import batch_answer, none_found, record_of, separate, tables_of

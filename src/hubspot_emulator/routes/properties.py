@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from hubspot_emulator.account import Account
-from hubspot_emulator.batch import inputs_of
+from hubspot_emulator.batchinput import inputs_of
 from hubspot_emulator.clock import iso
 from hubspot_emulator.definitions import (
     archive_property,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hubspot_emulator.account import Account
-from hubspot_emulator.batch import inputs_of
+from hubspot_emulator.batchinput import inputs_of
 from hubspot_emulator.clock import iso
 from hubspot_emulator.problems import BadRequest
 from hubspot_emulator.router import DATED, Handler, Route
