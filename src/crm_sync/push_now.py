@@ -16,7 +16,7 @@ from crm_sync.errors import CrmSyncError
 from crm_sync.models import Contact, CRMProcessingStatus, CRMSyncStatus
 from crm_sync.push import PushAnswer
 from crm_sync.runtime import Runtime
-from jobloop import Outcome
+from jobloop import Control, Outcome
 
 #: What a person wants to see of a contact, in this order.
 SHOWN = (
@@ -43,6 +43,12 @@ class ContactBusyError(CrmSyncError):
     exit_code = 6
 
 
+class QueuePausedError(CrmSyncError):
+    """Nobody pushes now, by hand or otherwise."""
+
+    exit_code = 6
+
+
 @dataclass(frozen=True, slots=True)
 class PushedContact:
     """`answer` is None when a running application was quicker and pushed the contact itself."""
@@ -57,9 +63,19 @@ class PushedContact:
 
 
 async def push_now(runtime: Runtime, contact_id: UUID) -> PushedContact:
-    """Raises TokenMissingError, UnknownContactError, ContactBusyError, DatabaseError; HubSpot's no is an answer."""
+    """HubSpot's no is an answer.
+
+    Raises TokenMissingError, UnknownContactError, QueuePausedError, ContactBusyError, DatabaseError.
+    """
     service = runtime.contact_push
     before = await _row(runtime, contact_id)
+    async with database_errors(runtime.url):
+        pause = await Control(runtime.contact_queue(), runtime.engine).paused()
+    if pause is not None:
+        raise QueuePausedError(
+            f"The queue is paused since {pause.paused_at:%Y-%m-%d %H:%M %Z} ({pause.paused_by}): {pause.reason} "
+            "Nothing was changed. `crm-sync queue resume` lets it run again."
+        )
     if not await _enqueue(runtime, contact_id):
         raise ContactBusyError(
             f"Contact {contact_id} is being pushed by a worker right now. Nothing was changed; look again in a moment."

@@ -18,6 +18,7 @@ from jobloop.interrupt import to_the_end
 from jobloop.lag import watch_lag
 from jobloop.lease import LeaseKeeper
 from jobloop.outcome import describe
+from jobloop.pause import PauseWatch
 from jobloop.pauser import Pauser
 from jobloop.report import CycleReport
 from jobloop.settlement import Settlement, decide
@@ -46,6 +47,7 @@ class Crew:
         sessions: async_sessionmaker[AsyncSession],
         report: CycleReport,
         concurrency: int,
+        watch: PauseWatch,
     ) -> None:
         self._store = store
         self._handler = handler
@@ -62,7 +64,7 @@ class Crew:
         self._workers: list[asyncio.Task[None]] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._progress = asyncio.Event()
-        self._pauser = Pauser(store, on_pause=self._release_waiting)
+        self._pauser = Pauser(store, watch, on_pause=self._release_waiting)
         self._when_stopped: Callable[[Claim], Settlement] = _released
 
     async def __aenter__(self) -> Self:

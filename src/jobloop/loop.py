@@ -23,6 +23,7 @@ from jobloop.binding import engine_of, sessions_of, warn_if_small
 from jobloop.claim import Claim
 from jobloop.crew import Crew
 from jobloop.handler import Batch, Each, InSession, SessionFunction, handler_of
+from jobloop.pause import PauseWatch
 from jobloop.queue import JobQueue
 from jobloop.report import CycleReport
 from jobloop.retry import RetryPolicy
@@ -89,6 +90,7 @@ class JobLoop:
         self.wake = wake or asyncio.Event()
         self.observers = tuple(observers)
         self.store = Store(queue, engine_of(self.sessions))
+        self._watch = PauseWatch()
         with_session = self.concurrency if isinstance(self.handler, InSession) else 0
         warn_if_small(self.store.engine, queue.name, with_session)
 
@@ -180,7 +182,7 @@ class JobLoop:
         return decide(TimeoutError(words), claim.retry_count, self.queue.retry)
 
     def _crew(self, report: CycleReport) -> Crew:
-        return Crew(self.store, self.handler, self.sessions, report, self.concurrency)
+        return Crew(self.store, self.handler, self.sessions, report, self.concurrency, self._watch)
 
     def _observe(self, report: CycleReport, since: CycleReport | None = None) -> CycleReport:
         """Show the observers what came after `since`; returns the whole as it is now, for the next time."""

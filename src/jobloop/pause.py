@@ -67,7 +67,8 @@ class PauseWatch:
     """Counts what handlers answer, and tells when the queue should pause (pure).
 
     A single row that meets a refusal may be that row's own trouble; `Pause.after_rows` of them in a row are the
-    service's. Any other answer starts the count again.
+    service's, also over several cycles of one loop. A row that failed for good says nothing: its handler may not have
+    asked the service at all. Any other answer starts the count again.
     """
 
     def __init__(self) -> None:
@@ -76,6 +77,8 @@ class PauseWatch:
     def heard(self, answer: Outcome | BaseException | None) -> Pause | None:
         """The pause to make now, if any."""
         wanted = answer.pause if isinstance(answer, Retry) else None
+        if isinstance(answer, Fail):
+            return None
         if wanted is None:
             self._in_a_row = 0
             return None

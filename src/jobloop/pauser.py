@@ -20,12 +20,12 @@ log = logging.getLogger("jobloop")
 class Pauser:
     """Turns answers into pauses. `on_pause` is called at once, before the database knows."""
 
-    def __init__(self, store: Store, on_pause: Callable[[], None]) -> None:
+    def __init__(self, store: Store, watch: PauseWatch, on_pause: Callable[[], None]) -> None:
         self._store = store
         self._on_pause = on_pause
         self._name = store.queue.name
         self._control = Control(store.queue, store.engine)
-        self._watch = PauseWatch()
+        self._watch = watch
         self._probing: PauseState | None = None
         self._is_paused = False
         self._steps: set[asyncio.Task[Any]] = set()

@@ -122,3 +122,15 @@ async def test_a_table_that_lacks_a_column_is_a_sentence_with_the_line_that_adds
     assert "no column 'hubspot_rescue_count'" in words
     assert "op.add_column('contacts', sa.Column('hubspot_rescue_count'" in words
     assert words.startswith("table 'contacts' cannot be used as a queue")
+
+
+async def test_a_paused_queue_is_left_alone_and_said(shell: Shell, contacts: Contacts) -> None:
+    await contacts.add(1, queued=False)
+    contact = await contacts.only()
+    await contacts.execute(
+        "INSERT INTO jobloop_pauses (queue, reason, paused_by) VALUES ('contacts', 'month end.', 'operator')"
+    )
+    words = failed(shell.run("push", "contact", str(contact["id"])), 6)
+    assert "The queue is paused since" in words
+    assert "(operator): month end. Nothing was changed. `crm-sync queue resume` lets it run again." in words
+    assert (await contacts.only())["hubspot_processing_status"] is None

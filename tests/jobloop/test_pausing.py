@@ -90,6 +90,21 @@ async def test_refusals_of_single_rows_do_not_pause(desk: Desk) -> None:
     assert await Control(pausable(), desk.engine).paused() is None
 
 
+async def test_refusals_are_counted_over_cycles_and_past_rows_that_are_wrong_themselves(desk: Desk) -> None:
+    await desk.queue(6)
+
+    async def sync(row: Any) -> Any:
+        return Fail("invalid") if row.number % 2 else REVOKED
+
+    loop = loop_of(desk, each(sync), batch_size=2, concurrency=1)
+    for _ in range(2):
+        await loop.run_once()
+    assert await Control(pausable(), desk.engine).paused() is None
+    await loop.run_once()
+
+    assert await Control(pausable(), desk.engine).paused() is not None
+
+
 async def test_known_end_is_kept_and_a_probe_that_succeeds_resumes(desk: Desk) -> None:
     await desk.queue(20)
     midnight = datetime.now(UTC) + timedelta(hours=5)

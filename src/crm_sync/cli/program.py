@@ -4,7 +4,7 @@ A failure that the user can act on is one sentence on standard error and an exit
 
     0  done                       4  HubSpot refused, or could not be reached
     1  failed                     5  no such contact
-    2  wrong arguments, settings  6  the contact is being pushed by a worker right now
+    2  wrong arguments, settings  6  the contact is being pushed by a worker right now, or the queue is paused
     3  the database
 
 Only typer is imported here and at the top of the commands, so that help and completion are quick.
@@ -66,7 +66,7 @@ def program() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
         help="Contacts in your own PostgreSQL table reach HubSpot.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 3 the database, 4 HubSpot, "
-        "5 no such contact, 6 the contact is being pushed right now.",
+        "5 no such contact, 6 the contact is being pushed right now, or the queue is paused.",
     )
     app.callback()(_options)
     app.command("serve")(serve.serve)
