@@ -40,8 +40,16 @@ class Control:
         """
         return await self._keys(statements.cancel(self.queue, *where), {"status": status})
 
-    async def adopt(self, *where: Where) -> list[Any]:
-        """Rows that an older system left in Processing, without a lease, go back to the queue; returns their keys."""
+    async def adopt(
+        self, *where: Where, older_than: timedelta | None = None, age_field_name: str | None = None
+    ) -> list[Any]:
+        """Rows that an older system left in Processing, without a lease, go back to the queue; returns their keys.
+
+        `older_than` narrows it to rows whose `age_field_name` (None: `updated_at`) is that long ago. Raises
+        `QueueDeclarationError` if the model has no such column, or one that is no timestamp.
+        """
+        if older_than is not None:
+            where = (*where, statements.is_older(self._age_column(age_field_name), older_than))
         return await self._keys(statements.adopt(self.queue, *where))
 
     async def counts(self) -> Sequence[Any]:
@@ -86,6 +94,15 @@ class Control:
     async def end_probe(self) -> None:
         """There was no row to probe with."""
         await self._store.run(statements.end_probe(self.queue, self._pauses), {})
+
+    def _age_column(self, name: str | None) -> sa.Column[Any]:
+        try:
+            column = self.queue.column_named(name or "updated_at")
+        except QueueDeclarationError as exc:
+            raise QueueDeclarationError(f"{exc} to tell the age of a row by: name one with age_field_name") from None
+        if not isinstance(column.type, sa.DateTime):
+            raise QueueDeclarationError(f"{column.name!r} is {column.type}, the age of a row needs a timestamp")
+        return column
 
     @property
     def _pauses(self) -> sa.Table:

@@ -10,7 +10,7 @@ The shape of each is measured (see docs/design.md); a test pins its text and its
 - Columns with an ORM `onupdate` are set to themselves: bookkeeping is not a change of the user's row.
 """
 
-from jobloop.statements.operating import adopt, cancel, counts, errors, requeue, retry_now
+from jobloop.statements.operating import adopt, cancel, counts, errors, is_older, requeue, retry_now
 from jobloop.statements.parts import goes_alone
 from jobloop.statements.pausing import end_probe, pause, paused, probe, resume
 from jobloop.statements.working import claim, renew, rescue, settle
@@ -23,6 +23,7 @@ __all__ = [
     "end_probe",
     "errors",
     "goes_alone",
+    "is_older",
     "pause",
     "paused",
     "probe",

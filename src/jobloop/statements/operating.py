@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -58,6 +59,11 @@ def adopt(queue: JobQueue, *where: sa.ColumnElement[bool]) -> sa.UpdateBase:
         ),
         {c.status: queue.literal(Role.QUEUED), c.next_retry_at: sa.null()},
     )
+
+
+def is_older(column: sa.Column[Any], than: timedelta) -> sa.ColumnElement[bool]:
+    """True for rows whose timestamp is longer ago than that, by the database's clock; never for null."""
+    return column < NOW - sa.literal(than, sa.Interval())
 
 
 def counts(queue: JobQueue) -> sa.Select[Any]:
