@@ -1,0 +1,43 @@
+"""crm-sync queue adopt"""
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crm_sync.cli.duration import duration
+from crm_sync.cli.queue_choice import OnlyId, QueueName, chosen, filters
+
+if TYPE_CHECKING:
+    from crm_sync.runtime import Runtime
+
+
+def adopt(
+    older_than: Annotated[
+        timedelta,
+        typer.Option(parser=duration, metavar="DURATION", help="Only rows last changed so long ago: 30m, 2h, 1d."),
+    ],
+    queue: QueueName = "contacts",
+    by: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The timestamp that tells a row's age.  [default: updated_at]")
+    ] = None,
+    ids: OnlyId = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Take over rows that an older system left in Processing. Be sure that no worker of it still runs."""
+    from crm_sync.cli.opening import with_runtime
+    from jobloop import Control, QueueDeclarationError
+
+    async def change(runtime: "Runtime") -> int:
+        named = chosen(runtime, queue)
+        try:
+            keys = await Control(named, runtime.engine).adopt(
+                *filters(named, None, ids), older_than=older_than, age_field_name=by
+            )
+        except QueueDeclarationError as exc:
+            raise typer.BadParameter(f"{exc}.".replace("age_field_name", "--by")) from exc
+        return len(keys)
+
+    rows = with_runtime(change)
+    typer.echo(json.dumps({"queue": queue, "adopted": rows}) if as_json else f"{rows:,} rows are Queued again.")

@@ -1,0 +1,33 @@
+"""crm-sync queue cancel"""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crm_sync.cli.queue_choice import ErrorLike, OnlyId, QueueName, chosen, filters
+
+if TYPE_CHECKING:
+    from crm_sync.runtime import Runtime
+
+
+def cancel(
+    queue: QueueName = "contacts",
+    error_like: ErrorLike = None,
+    ids: OnlyId = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every row that is Queued.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Take Queued rows out of the queue: their status becomes NULL. Rows that a worker has at this moment go on."""
+    from crm_sync.cli.opening import with_runtime
+    from jobloop import Control
+
+    if not (everything or ids or error_like):
+        raise typer.BadParameter("say which rows: --id, --error-like, or --all.")
+
+    async def change(runtime: "Runtime") -> int:
+        named = chosen(runtime, queue)
+        return len(await Control(named, runtime.engine).cancel(*filters(named, error_like, ids)))
+
+    rows = with_runtime(change)
+    typer.echo(json.dumps({"queue": queue, "cancelled": rows}) if as_json else f"{rows:,} rows left the queue.")
