@@ -93,8 +93,8 @@ class Batch:
 
     def archive(self, body: Mapping[str, Any]) -> None:
         """204 whether or not the ids exist."""
-        for one in inputs_of(body):
-            record = self._portal.find(self._table, id_of(one), merged=False)
+        for id_ in [id_of(one) for one in inputs_of(body)]:
+            record = self._portal.find(self._table, id_, merged=False)
             if record is not None:
                 self._portal.archive(self._table, record)
 

@@ -10,10 +10,12 @@ from .problems import BadRequest
 __all__ = [
     "MAX_INPUTS",
     "MAX_INPUTS_WITH_HISTORY",
+    "ends_of",
     "id_of",
     "id_property_of",
     "inputs_of",
     "names_of",
+    "pairs_of",
     "trace_id_of",
 ]
 
@@ -61,3 +63,27 @@ def names_of(body: Mapping[str, Any], key: str) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
         raise BadRequest(f"Invalid input JSON: {key} must be a list of strings")
     return names
+
+
+def pairs_of(body: Mapping[str, Any], limit: int = MAX_INPUTS) -> list[tuple[Mapping[str, Any], str, str]]:
+    """(input, from id, to id) of every `{from: {id}, to: {id}}`. Raises BadRequest before anything can be written."""
+    return [(one, _end_of(one, "from"), _end_of(one, "to")) for one in inputs_of(body, limit)]
+
+
+def ends_of(body: Mapping[str, Any], limit: int = MAX_INPUTS) -> list[tuple[str, str]]:
+    """(from id, to id) of every pair in `{from: {id}, to: [{id}, …]}`. Raises BadRequest."""
+    pairs: list[tuple[str, str]] = []
+    for one in inputs_of(body, limit):
+        to = one.get("to")
+        if not isinstance(to, list):
+            raise BadRequest("Some required fields were not set: [to]")
+        pairs += [(_end_of(one, "from"), _end_of({"to": other}, "to")) for other in to]
+    return pairs
+
+
+def _end_of(one: Mapping[str, Any], key: str) -> str:
+    raw = one.get(key)
+    id_ = raw.get("id") if isinstance(raw, Mapping) else None
+    if not isinstance(id_, str) or not id_:
+        raise BadRequest(f"Some required fields were not set: [{key}.id]")
+    return id_

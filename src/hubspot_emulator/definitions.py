@@ -19,6 +19,7 @@ __all__ = [
     "define_property",
     "defined",
     "group",
+    "refuse_hubspots_own",
     "remove_group",
 ]
 
@@ -91,11 +92,17 @@ def change_property(table: Table, name: str, body: Mapping[str, Any], clock: Clo
 
 def archive_property(table: Table, name: str, clock: Clock) -> None:
     definition = defined(table, name)
-    if definition.hubspot_defined:
-        raise BadRequest(f"Property {name} is defined by HubSpot and cannot be archived")
+    refuse_hubspots_own(table, name)
     definition.archived_ms = clock.now_ms()
     table.unique.pop(name, None)
     table.version += 1
+
+
+def refuse_hubspots_own(table: Table, name: str) -> None:
+    """Raises BadRequest for a property that every account has."""
+    definition = table.properties.get(name)
+    if definition is not None and definition.hubspot_defined:
+        raise BadRequest(f"Property {name} is defined by HubSpot and cannot be archived")
 
 
 def group(table: Table, name: str) -> dict[str, Any]:

@@ -111,18 +111,25 @@ def mutated(path: tuple[Any, ...], value: Any, *, remove: bool) -> Any:
 
 
 MUTATIONS = st.builds(mutated, st.sampled_from(list(places(BODY))), SCALARS, remove=st.booleans())
+# Inside the only input: what is mutated there leaves the list itself alone.
+INPUT_PLACES = [path for path in places(BODY) if path[:1] == ("inputs",) and len(path) > 2]
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner))
 
 
 @pytest.fixture(scope="module")
-def fuzzed() -> Iterator[httpx.Client]:
+def portal() -> Iterator[EmulatorServer]:
     with EmulatorServer(tier="unlimited") as hubspot:
-        headers = {"Authorization": f"Bearer {hubspot.token}", "Content-Type": "application/json"}
-        with httpx.Client(base_url=hubspot.url, headers=headers, timeout=10) as client:
-            for number in range(3):
-                client.post("/crm/v3/objects/contacts", json={"properties": {"email": f"u{number}@example.com"}})
-                client.post("/crm/v3/objects/companies", json={"properties": {"name": "x"}})
-            yield client
+        yield hubspot
+
+
+@pytest.fixture(scope="module")
+def fuzzed(portal: EmulatorServer) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {portal.token}", "Content-Type": "application/json"}
+    with httpx.Client(base_url=portal.url, headers=headers, timeout=10) as client:
+        for number in range(3):
+            client.post("/crm/v3/objects/contacts", json={"properties": {"email": f"u{number}@example.com"}})
+            client.post("/crm/v3/objects/companies", json={"properties": {"name": "x"}})
+        yield client
 
 
 def filled(template: str, segments: list[str]) -> str:
@@ -168,6 +175,40 @@ def test_no_mutation_of_a_plausible_body_is_a_500(fuzzed: httpx.Client, route: R
     if "{from_type}/{to_type}" in route.paths[0]:
         segments = ["contacts", "companies", "279"]
     check(fuzzed, route.method, filled(route.paths[0], segments), json.dumps(body).encode())
+
+
+def state(hubspot: EmulatorServer) -> object:
+    """Everything that a refused request must leave alone."""
+    tables = hubspot.portal.tables.values()
+    return (
+        [(one.id, dict(one.properties), one.updated_ms, one.archived) for t in tables for one in t.records.values()],
+        sorted((*pair[:4], sorted(pair[4])) for pair in hubspot.portal.relations.store.pairs()),
+        [[(one.name, one.archived_ms) for one in table.properties.values()] for table in tables],
+        [[pipeline.wire() for pipeline in one.all()] for one in hubspot.portal.pipelines.values()],
+    )
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    route=st.sampled_from([one for one in api_routes() if "batch" in one.name and one.method == "POST"]),
+    bad=st.builds(mutated, st.sampled_from(INPUT_PLACES), SCALARS, remove=st.booleans()),
+)
+def test_a_refused_batch_has_written_nothing(
+    portal: EmulatorServer, fuzzed: httpx.Client, route: Route, bad: dict[str, Any]
+) -> None:
+    """Two inputs, the first of them fine: what is wrong with the second must be seen before the first is written."""
+    good = {**BODY["inputs"][0], "id": "951", "name": "fine_property", "objectWriteTraceId": "other"}
+    if "upsert" in route.name:
+        good["id"] = "fine@example.com"
+    if "archive" in route.name and "associations.batch_archive" in route.name:
+        good["to"] = [good["to"]]
+    segments = ["contacts", "companies"] if "{to_type}" in route.paths[0] else ["contacts"]
+    before = state(portal)
+    body = {**bad, "inputs": [good, *bad["inputs"]]}
+    answer = fuzzed.post(filled(route.paths[0], segments), content=json.dumps(body).encode())
+    assert answer.status_code < 500
+    if answer.status_code >= 400:
+        assert state(portal) == before
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))

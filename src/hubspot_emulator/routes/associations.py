@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from hubspot_emulator.account import Account
 from hubspot_emulator.associationtypes import AssociationType
-from hubspot_emulator.batchinput import inputs_of
+from hubspot_emulator.batchinput import ends_of, inputs_of, pairs_of
 from hubspot_emulator.clock import iso
 from hubspot_emulator.problems import BadRequest, NotFound, Problem
 from hubspot_emulator.record import Record
@@ -15,7 +15,7 @@ from hubspot_emulator.router import DATED, Handler, Route
 from hubspot_emulator.table import Table
 from hubspot_emulator.web import Answer, Request
 
-__all__ = ["ROUTES", "batch_answer", "none_found", "record_of", "separate", "tables_of"]
+__all__ = ["ROUTES", "batch_answer", "both_of", "none_found", "separate", "tables_of"]
 
 _MAX_READ = 1_000
 _MAX_CREATE = 2_000
@@ -27,12 +27,10 @@ def tables_of(account: Account, request: Request) -> tuple[Table, Table]:
     return account.portal.table(params["from_type"]), account.portal.table(params["to_type"])
 
 
-def record_of(account: Account, table: Table, raw: object) -> Record:
-    """The record of `{id}`. Raises BadRequest, NotFound."""
-    id_ = raw.get("id") if isinstance(raw, Mapping) else None
-    if not isinstance(id_, str) or not id_:
-        raise BadRequest("Some required fields were not set: [from.id, to.id]")
-    return account.portal.relations.live(table, id_)
+def both_of(account: Account, origin: Table, from_id: str, target: Table, to_id: str) -> tuple[Record, Record]:
+    """Both ends of an association. Raises NotFound."""
+    live = account.portal.relations.live
+    return live(origin, from_id), live(target, to_id)
 
 
 def batch_answer(account: Account, results: list[Any], errors: list[Problem], status: int) -> Answer:
@@ -158,14 +156,13 @@ def none_found(origin: Table, target: Table, id_: str) -> Problem:
 def batch_create(account: Account, request: Request) -> Answer:
     """Up to 2,000 `{from, to, types}`; a record that is not there is an error in a 207."""
     origin, target = tables_of(account, request)
-    inputs = inputs_of(request.object, _MAX_CREATE)
-    specified = [account.portal.relations.specified(origin.type, target.type, one.get("types")) for one in inputs]
+    pairs = pairs_of(request.object, _MAX_CREATE)
+    specified = [account.portal.relations.specified(origin.type, target.type, one.get("types")) for one, _, _ in pairs]
     results: list[dict[str, Any]] = []
     errors: list[Problem] = []
-    for one, types in zip(inputs, specified, strict=True):
+    for (_, from_id, to_id), types in zip(pairs, specified, strict=True):
         try:
-            record = record_of(account, origin, one.get("from"))
-            other = record_of(account, target, one.get("to"))
+            record, other = both_of(account, origin, from_id, target, to_id)
         except NotFound as problem:
             errors.append(problem)
             continue
@@ -178,10 +175,10 @@ def batch_default(account: Account, request: Request) -> Answer:
     origin, target = tables_of(account, request)
     results: list[dict[str, Any]] = []
     errors: list[Problem] = []
-    for one in inputs_of(request.object, _MAX_CREATE):
+    for _, from_id, to_id in pairs_of(request.object, _MAX_CREATE):
         try:
-            record = record_of(account, origin, one.get("from"))
-            results += _default(account, origin, record, target, record_of(account, target, one.get("to")))
+            record, other = both_of(account, origin, from_id, target, to_id)
+            results += _default(account, origin, record, target, other)
         except NotFound as problem:
             errors.append(problem)
     return batch_answer(account, results, errors, 200)
@@ -190,32 +187,27 @@ def batch_default(account: Account, request: Request) -> Answer:
 def batch_archive(account: Account, request: Request) -> Answer:
     """`{from: {id}, to: [{id}, …]}`: every type between them."""
     origin, target = tables_of(account, request)
-    for one in inputs_of(request.object, _MAX_CREATE):
-        to = one.get("to")
-        if not isinstance(to, list):
-            raise BadRequest("Some required fields were not set: [to]")
-        for other in to:
-            separate(account, origin, one.get("from"), target, other)
+    for from_id, to_id in ends_of(request.object, _MAX_CREATE):
+        separate(account, origin, from_id, target, to_id)
     return Answer(None, 204)
 
 
-def separate(account: Account, origin: Table, raw_from: object, target: Table, raw_to: object) -> None:
-    try:
-        record, other = record_of(account, origin, raw_from), record_of(account, target, raw_to)
-    except NotFound:
-        return
-    account.portal.relations.store.separate(origin.type, target.type, record.id, other.id)
+def separate(account: Account, origin: Table, from_id: str, target: Table, to_id: str) -> None:
+    """End an association, if there is one."""
+    with suppress(NotFound):
+        record, other = both_of(account, origin, from_id, target, to_id)
+        account.portal.relations.store.separate(origin.type, target.type, record.id, other.id)
 
 
 def batch_labels_archive(account: Account, request: Request) -> Answer:
     """`{from, to, types}`: these types only."""
     origin, target = tables_of(account, request)
-    inputs = inputs_of(request.object, _MAX_CREATE)
+    pairs = pairs_of(request.object, _MAX_CREATE)
     relations = account.portal.relations
-    specified = [relations.specified(origin.type, target.type, one.get("types")) for one in inputs]
-    for one, types in zip(inputs, specified, strict=True):
+    specified = [relations.specified(origin.type, target.type, one.get("types")) for one, _, _ in pairs]
+    for (_, from_id, to_id), types in zip(pairs, specified, strict=True):
         try:
-            record, other = record_of(account, origin, one.get("from")), record_of(account, target, one.get("to"))
+            record, other = both_of(account, origin, from_id, target, to_id)
         except NotFound:
             continue
         for type_ in types:

@@ -7,10 +7,10 @@ from typing import Any
 
 from hubspot_emulator.account import Account
 from hubspot_emulator.associationtypes import AssociationType
-from hubspot_emulator.batchinput import inputs_of
+from hubspot_emulator.batchinput import inputs_of, pairs_of
 from hubspot_emulator.problems import BadRequest, NotFound, Problem
 from hubspot_emulator.router import Handler, Route
-from hubspot_emulator.routes.associations import batch_answer, none_found, record_of, separate, tables_of
+from hubspot_emulator.routes.associations import batch_answer, both_of, none_found, separate, tables_of
 from hubspot_emulator.web import Answer, Request
 
 __all__ = ["ROUTES"]
@@ -50,13 +50,13 @@ def _v3_type(account: Account, request: Request, one: Mapping[str, Any]) -> Asso
 def v3_create(account: Account, request: Request) -> Answer:
     """`{from: {id}, to: {id}, type: "contact_to_company"}`."""
     origin, target = tables_of(account, request)
-    inputs = inputs_of(request.object)
-    types = [_v3_type(account, request, one) for one in inputs]
+    pairs = pairs_of(request.object)
+    types = [_v3_type(account, request, one) for one, _, _ in pairs]
     results: list[dict[str, Any]] = []
     errors: list[Problem] = []
-    for one, type_ in zip(inputs, types, strict=True):
+    for (_, from_id, to_id), type_ in zip(pairs, types, strict=True):
         try:
-            record, other = record_of(account, origin, one.get("from")), record_of(account, target, one.get("to"))
+            record, other = both_of(account, origin, from_id, target, to_id)
         except NotFound as problem:
             errors.append(problem)
             continue
@@ -67,11 +67,11 @@ def v3_create(account: Account, request: Request) -> Answer:
 
 def v3_archive(account: Account, request: Request) -> Answer:
     origin, target = tables_of(account, request)
-    inputs = inputs_of(request.object)
-    for one in inputs:
+    pairs = pairs_of(request.object)
+    for one, _, _ in pairs:
         _v3_type(account, request, one)
-    for one in inputs:
-        separate(account, origin, one.get("from"), target, one.get("to"))
+    for _, from_id, to_id in pairs:
+        separate(account, origin, from_id, target, to_id)
     return Answer(None, 204)
 
 

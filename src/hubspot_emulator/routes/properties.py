@@ -16,6 +16,7 @@ from hubspot_emulator.definitions import (
     define_property,
     defined,
     group,
+    refuse_hubspots_own,
     remove_group,
 )
 from hubspot_emulator.problems import NotFound, Problem
@@ -120,11 +121,14 @@ def batch_read(account: Account, request: Request) -> Answer:
 
 
 def batch_archive(account: Account, request: Request) -> Answer:
-    """204 whether or not they are there."""
+    """204 whether or not they are there; none is archived when one of them is HubSpot's."""
     table = _table(account, request)
-    for one in inputs_of(request.object):
+    names = [str(one.get("name")) for one in inputs_of(request.object)]
+    for name in names:
+        refuse_hubspots_own(table, name)
+    for name in names:
         with suppress(NotFound):
-            archive_property(table, str(one.get("name")), account.clock)
+            archive_property(table, name, account.clock)
     return Answer(None, 204)
 
 
