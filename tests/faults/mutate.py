@@ -23,8 +23,8 @@ AT_ONCE = 2
 HANGS_AFTER_SECONDS = 240
 #: What a mutant meets after its own tests, until one of them goes red.
 QUICK = (
-    "tests/faults/test_state_machine.py",
     "tests/jobloop/test_ownership.py",
+    "tests/faults/test_state_machine.py",
     "tests/jobloop/test_loop.py",
     "tests/jobloop/test_operating.py",
     "tests/jobloop/test_locks.py",
@@ -410,7 +410,8 @@ async def _run(mutation: Mutation | None, folder: Path, server_url: str) -> str 
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", *tests),
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": f"{folder / 'src'}", "TEST_DATABASE_URL": server_url},
+        env=os.environ
+        | {"PYTHONPATH": f"{folder / 'src'}", "TEST_DATABASE_URL": server_url, "STATE_MACHINE_SHRINK": "no"},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

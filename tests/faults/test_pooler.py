@@ -48,15 +48,15 @@ async def test_whole_loop_works_through_the_pooler_and_wakes_by_a_direct_connect
             concurrency=5,
         )
     )
-    await jobs.enqueue(60)
+    await jobs.enqueue(20)
 
     async def is_done() -> bool:
-        return await jobs.statuses() == {"Complete": 60}
+        return await jobs.statuses() == {"Complete": 20}
 
     await eventually(is_done, "every row is complete")
     report = await worker.stop()
 
-    assert (report["completed"], report["retried"]) == (60, 0)
+    assert (report["completed"], report["retried"]) == (20, 0)
     verdict = await judge(jobs, form=form)
     assert verdict.violations == []
     assert verdict.counts["renewals"] > 0

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -39,6 +39,8 @@ LEASE, DELAY, STEPS = 300, 650, (140, 320, 700)
 MAX_RETRIES, MAX_RESCUES = 2, 2
 #: By default 40 × 50 steps, about ten seconds.
 RUNS, STEPS_OF_ONE_RUN = int(os.environ.get("STATE_MACHINE_RUNS") or 40), 50
+#: Whoever only wants to know whether it fails saves the minutes that a short example costs.
+IS_SHRUNK = os.environ.get("STATE_MACHINE_SHRINK") != "no"
 POLICY = RetryPolicy(max_retries=MAX_RETRIES, base_delay=timedelta(seconds=DELAY), exponential=False)
 QUEUE = make_queue(retry=POLICY, lease=timedelta(seconds=LEASE), max_rescues=MAX_RESCUES)
 
@@ -327,6 +329,7 @@ def test_queue_is_what_its_model_says_whatever_happens_in_whatever_order(databas
                 max_examples=RUNS,
                 stateful_step_count=STEPS_OF_ONE_RUN,
                 deadline=None,
+                phases=[phase for phase in Phase if IS_SHRUNK or phase is not Phase.shrink],
                 print_blob=True,
                 suppress_health_check=list(HealthCheck),
             ),
