@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from tests.jobloop.examination import found, mend, to_mend
-from tests.jobloop.tickets import Desk, make_queue
 
+import jobloop
 from jobloop import JobQueue, Statuses, queue_columns, queue_indexes
 from jobloop.doctor import examine
+from tests.jobloop.examination import found, mend, to_mend
+from tests.jobloop.tickets import Desk, make_queue
 
 TEXT = Statuses("Queued", "Processing", "Complete", "Error")
 
@@ -222,3 +226,32 @@ def fresh_base() -> type[DeclarativeBase]:
         pass
 
     return Base
+
+
+async def test_status_of_a_domain_over_an_enum(engine: AsyncEngine) -> None:
+    class Job(fresh_base(), queue_columns("")):  # type: ignore[misc]
+        __tablename__ = "jobs"
+        __table_args__ = {"postgresql_with": {"fillfactor": "85"}}
+        id: Mapped[int] = mapped_column(primary_key=True)
+        status: Mapped[str | None]
+
+    queue, desk = JobQueue(Job, TEXT), Desk(engine)
+    async with engine.begin() as connection:
+        await connection.run_sync(Job.metadata.create_all)
+    await desk.sql("CREATE TYPE labels AS ENUM ('Queued', 'Processing', 'Complete', 'Error')")
+    await desk.sql("CREATE DOMAIN state AS labels")
+    await desk.sql("ALTER TABLE jobs ALTER status TYPE state USING status::text::labels")
+
+    await mend(desk, (await found(desk, queue))["status.domain"])
+
+    assert set(to_mend(await found(desk, queue))) == {"index.claim.missing", "index.rescue.missing"}
+
+
+def test_manual_names_every_finding() -> None:
+    root = Path(jobloop.__file__).parents[2]
+    sources = "".join(path.read_text() for path in Path(jobloop.__file__).parent.glob("findings/*.py"))
+    codes = set(re.findall(r'(?:problem|advice|info)\(\s*"([a-z_.]+)"', sources)) | {"table.missing"}
+    manual = (root / "docs" / "doctor.md").read_text()
+
+    assert len(codes) > 25
+    assert {code for code in codes if f"`{code}`" not in manual} == set()

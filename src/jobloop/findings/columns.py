@@ -89,7 +89,7 @@ def unfit(queue: JobQueue, table: TableFacts) -> Iterator[Finding]:
                 "column.short",
                 f"Column {column.name!r} holds {column.length} characters of an error",
                 f"Errors have up to {ERROR_LENGTH:,} characters. Where the model does not say the column's length, a "
-                "longer one is refused and its row is left to the rescue.",
+                "longer one is refused: its row ends in Error with PostgreSQL's words, or waits for the rescue.",
                 f"{alter} TYPE text;",
                 length=column.length,
             )
