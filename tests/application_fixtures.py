@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.application import Contacts
 
 from crm_sync.hubspot import HubSpotClient
 from crm_sync.push import PropertyNames, setup_properties
 from hubspot_emulator import EmulatorServer
+from tests.application import Contacts
 
 
 @pytest.fixture(scope="session")

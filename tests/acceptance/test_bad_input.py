@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
-from tests.application import Contacts, eventually, make_settings, running_app
 
 from crm_sync.errors import DatabaseUnavailableError, MigrationError
 from hubspot_emulator import EmulatorServer
+from tests.application import Contacts, eventually, make_settings, running_app
 
 
 async def test_an_unreachable_database_stops_the_start_with_a_sentence() -> None:

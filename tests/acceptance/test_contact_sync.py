@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.application import Contacts, eventually, make_settings, running_app
 
 from hubspot_emulator import EmulatorServer
+from tests.application import Contacts, eventually, make_settings, running_app
 
 
 async def test_the_scheduler_starts_registers_its_job_and_logs_interval_batch_size_and_max_instances(

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import make_url
-from tests.application import Contacts, make_settings
 
 from crm_sync.push_now import ContactBusyError, push_now
 from crm_sync.runtime import Runtime
 from hubspot_emulator import EmulatorServer
 from jobloop import CycleReport, JobLoop
+from tests.application import Contacts, make_settings
 
 
 class BeatenRuntime(Runtime):

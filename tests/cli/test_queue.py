@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tests.application import Contacts
 from tests.cli.shell import Shell, failed
 

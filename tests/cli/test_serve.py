@@ -8,10 +8,10 @@ import socket
 import subprocess
 
 import httpx
-from tests.application import Contacts
-from tests.cli.shell import Shell, failed
 
 from hubspot_emulator import EmulatorServer
+from tests.application import Contacts
+from tests.cli.shell import Shell, failed
 
 
 def address_in(process: subprocess.Popen[str]) -> tuple[str, str]:

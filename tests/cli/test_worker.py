@@ -6,10 +6,10 @@ import signal
 import subprocess
 
 import pytest
-from tests.application import Contacts
-from tests.cli.shell import Shell, failed
 
 from hubspot_emulator import EmulatorServer
+from tests.application import Contacts
+from tests.cli.shell import Shell, failed
 
 
 @pytest.fixture

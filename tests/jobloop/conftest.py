@@ -1,5 +1,6 @@
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
+
 from tests.jobloop.tickets import Base, Desk
 
 

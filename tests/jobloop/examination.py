@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tests.jobloop.tickets import Desk, make_queue
-
 from jobloop import JobQueue
 from jobloop.doctor import Finding, Severity, examine
+from tests.jobloop.tickets import Desk, make_queue
 
 
 async def found(desk: Desk, queue: JobQueue | None = None) -> dict[str, Finding]:

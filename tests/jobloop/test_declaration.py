@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from tests.jobloop.tickets import STATUSES, Desk, Status, Ticket, make_queue
 
 from jobloop import (
     Complete,
@@ -27,6 +26,7 @@ from jobloop import (
     queue_columns,
     queue_indexes,
 )
+from tests.jobloop.tickets import STATUSES, Desk, Status, Ticket, make_queue
 
 TEXT = Statuses("Queued", "Processing", "Complete", "Error")
 

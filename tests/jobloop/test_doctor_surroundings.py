@@ -10,13 +10,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped
-from tests.jobloop.examination import found, mend
-from tests.jobloop.tickets import Desk, Ticket, make_queue
 
 from crm_sync.database import create_engine
 from jobloop import JobQueue, Statuses, queue_columns, queue_indexes
 from jobloop.doctor import Severity, examine
 from jobloop.findings import plans, server
+from tests.jobloop.examination import found, mend
+from tests.jobloop.tickets import Desk, Ticket, make_queue
 
 
 @pytest.fixture

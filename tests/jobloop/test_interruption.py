@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
-from tests.jobloop.tickets import Desk, Effect, Ticket, make_queue
 
 from jobloop import Complete, JobLoop, batch, each
 from jobloop.settler import is_absent
+from tests.jobloop.tickets import Desk, Effect, Ticket, make_queue
 
 
 def loop_of(desk: Desk, handler: Any, **options: Any) -> JobLoop:

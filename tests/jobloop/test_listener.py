@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from tests.jobloop.tickets import Desk, make_queue
 
 import jobloop.migrations  # noqa: F401 - registers the operations
 from jobloop import JobLoop, Listener, each
+from tests.jobloop.tickets import Desk, make_queue
 
 FOREVER_SECONDS = 3600.0
 

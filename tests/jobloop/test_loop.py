@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
-from tests.jobloop.tickets import Base, Desk, Effect, Status, Ticket, make_queue
 
 from jobloop import Complete, Fail, JobLoop, Retry, RetryPolicy, Snooze, batch, bind, each, run_job_loop
+from tests.jobloop.tickets import Base, Desk, Effect, Status, Ticket, make_queue
 
 
 def loop_of(desk: Desk, handler: Any, **options: Any) -> JobLoop:

@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 import sqlalchemy.orm
 from sqlalchemy.ext.asyncio import AsyncSession
-from tests.jobloop.tickets import Desk, Status, Ticket
 
 from jobloop import CycleReport, SharedColumn, run_job_loop
+from tests.jobloop.tickets import Desk, Status, Ticket
 
 
 async def run(desk: Desk, process: Any, **options: Any) -> CycleReport:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
-from tests.jobloop.tickets import Desk, Effect, make_queue
 
 from jobloop import Complete, Fail, JobLoop, Retry, each
 from jobloop.lease import LeaseKeeper
@@ -20,6 +19,7 @@ from jobloop.settlement import Settlement
 from jobloop.settler import Settler
 from jobloop.status import Role
 from jobloop.store import Store
+from tests.jobloop.tickets import Desk, Effect, make_queue
 
 
 def loop_of(desk: Desk, handler: Any, **options: Any) -> JobLoop:

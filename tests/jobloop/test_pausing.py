@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.jobloop.tickets import PAUSES, Desk, make_queue
 
 from jobloop import Complete, Control, Fail, JobLoop, JobQueue, Pause, QueueDeclarationError, Retry, batch, each
+from tests.jobloop.tickets import PAUSES, Desk, make_queue
 
 REVOKED = Retry("401: the token is revoked", pause=Pause("401: the token is revoked", after_rows=3))
 

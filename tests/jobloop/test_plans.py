@@ -10,10 +10,10 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
-from tests.jobloop.tickets import Desk, make_queue
 
 from jobloop import statements
 from jobloop.status import Role
+from tests.jobloop.tickets import Desk, make_queue
 
 ROWS = 300_000
 BATCH = 100

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from tests.jobloop.tickets import Desk, make_queue
 
 from jobloop import Complete, CycleReport, JobLoop, each
 from jobloop.scheduler import ScheduledLoop, add_scheduler_job
+from tests.jobloop.tickets import Desk, make_queue
 
 
 @pytest.fixture

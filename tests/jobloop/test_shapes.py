@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.jobloop.shapes import ROWS, SHAPES, Shape
 
 from jobloop import Complete, Control, Fail, JobLoop, Retry, batch, each
 from jobloop.doctor import Severity, examine
@@ -15,6 +14,7 @@ from jobloop.settlement import Settlement
 from jobloop.status import Role
 from jobloop.store import Store
 from jobloop.testing import let_time_pass
+from tests.jobloop.shapes import ROWS, SHAPES, Shape
 
 
 @pytest.fixture(params=SHAPES)

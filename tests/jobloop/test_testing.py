@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.jobloop.tickets import Desk, make_queue
-
 from jobloop import Retry, each
 from jobloop.testing import enqueue, let_time_pass, work
+from tests.jobloop.tickets import Desk, make_queue
 
 
 async def test_enqueue_work_and_let_time_pass(desk: Desk) -> None:

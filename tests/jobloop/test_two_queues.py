@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from tests.jobloop.tickets import Desk, make_queue
-
 from jobloop import Complete, Fail, JobLoop, Retry, each
+from tests.jobloop.tickets import Desk, make_queue
 
 
 async def test_two_queues_on_one_row_do_not_touch_each_other(desk: Desk) -> None:

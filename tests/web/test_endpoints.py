@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.application import Contacts, eventually, make_settings, running_app
 
 from crm_sync import migrate
 from crm_sync.web.app import create_app
 from hubspot_emulator import EmulatorServer
+from tests.application import Contacts, eventually, make_settings, running_app
 
 
 async def test_health_answers_and_ready_names_revision_and_jobs(migrated_url: str, hubspot: EmulatorServer) -> None:

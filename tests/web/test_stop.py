@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.application import Contacts, eventually, make_settings, running_app
-
 from hubspot_emulator import EmulatorServer
+from tests.application import Contacts, eventually, make_settings, running_app
 
 
 async def test_a_stop_waits_for_the_running_cycle_and_its_rows_are_complete(
