@@ -50,8 +50,11 @@ def main() -> int:
     named = arguments.workloads or [name for name in WORKLOADS if arguments.all or name not in LONG]
     wanted = [entry for entry in field.EVERYBODY if not arguments.only or entry.name in arguments.only]
     absent = field.prepare((field.RAW, *wanted))
-    for name, why in absent.items():
-        print(f"{name}: no environment ({why})", file=sys.stderr)
+    for entry in (field.RAW, *wanted):
+        if why := absent.get(entry.name):
+            print(
+                f"{entry.name} {'stays out' if entry.requirements else 'goes without uvloop'}: {why}", file=sys.stderr
+            )
     present = frozenset(entry.name for entry in wanted if entry.name not in absent or not entry.requirements)
     options = Options(
         jobs=arguments.jobs,

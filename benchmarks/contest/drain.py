@@ -6,13 +6,12 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
 import psutil
 
 from contest.arena import Arena, Failed, Player
-from contest.field import RAW, Entry
+from contest.field import Entry
 from contest.tally import Tally, ran_twice
 
 _BACKENDS = """
@@ -56,37 +55,6 @@ async def drain(arena: Arena, entry: Entry, course: Course) -> Drained:
     except (Failed, TimeoutError) as exc:
         drained.problems.append(str(exc) or type(exc).__name__)
     return drained
-
-
-async def beside_raw(
-    arena: Arena, entries: list[Entry], course: Course, repetitions: int, say: Any, raw: Entry = RAW
-) -> dict[str, dict[str, Any]]:
-    """Each entry `repetitions` times in turn, raw right before each; returns a row of figures for each name."""
-    runs: dict[str, list[tuple[Drained, Drained]]] = {entry.name: [] for entry in entries}
-    for _ in range(repetitions):
-        for entry in entries:
-            reference = await drain(arena, raw, course)
-            runs[entry.name].append((await drain(arena, entry, course), reference))
-            say(f"{entry.name}: {runs[entry.name][-1][0]}; raw {reference.rate:,.0f}")
-    return {name: summary(pairs) for name, pairs in runs.items()}
-
-
-def summary(pairs: list[tuple[Drained, Drained | None]]) -> dict[str, Any]:
-    """The medians over what counts; a run with a problem gives no rate."""
-    valid = [(one, raw) for one, raw in pairs if not one.problems]
-    row: dict[str, Any] = {}
-    if valid:
-        rates = [one.rate for one, _ in valid]
-        row = {"jobs/s": median(rates), "lowest": min(rates), "highest": max(rates)}
-        if ratios := [one.rate / raw.rate for one, raw in valid if raw and raw.rate]:
-            row["of raw"] = median(ratios)
-        row["worker CPU, µs a job"] = median(one.worker_cpu_us for one, _ in valid)
-        row["server CPU, µs a job"] = median(one.server_cpu_us for one, _ in valid)
-    remarks = sorted({problem for one, _ in pairs for problem in one.problems})
-    if any(one.is_capped for one, _ in valid):
-        remarks.append("stopped at the time limit")
-    row["remarks"] = "; ".join(remarks)
-    return row
 
 
 async def _drain(arena: Arena, entry: Entry, database: str, jobs: int, course: Course, drained: Drained) -> None:

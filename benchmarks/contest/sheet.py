@@ -28,7 +28,7 @@ class Sheet:
     def headings(self) -> list[str]:
         names = dict.fromkeys(name for row in self.rows for name in row)
         shown = [name for name in names if any(row.get(name) not in (None, "") for row in self.rows)]
-        return [name for name in shown if name != "remarks"] + [name for name in shown if name == "remarks"]
+        return sorted(shown, key=_place)
 
     def show(self, console: Console) -> None:
         table = Table(title=self.title, caption=self.about, title_justify="left", caption_justify="left")
@@ -44,6 +44,13 @@ class Sheet:
         lines.append("|" + "|".join("---" if name in ("who", "remarks") else "---:" for name in self.headings) + "|")
         lines += ["| " + " | ".join(text(name, row.get(name)) for name in self.headings) + " |" for row in self.rows]
         return "\n".join(lines)
+
+
+def _place(heading: str) -> int:
+    """Who and how fast first, then the ratios; remarks last."""
+    if heading in ("who", "jobs/s"):
+        return 0
+    return {"of ": 1, "rem": 3}.get(heading[:3], 2)
 
 
 def text(heading: str, value: Any) -> str:

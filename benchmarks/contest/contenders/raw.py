@@ -27,6 +27,10 @@ _COMPLETE = """
 """
 
 
+def claim_sql(*, ordered: bool) -> str:
+    return _CLAIM.format(order="ORDER BY created_at, id" if ordered else "")
+
+
 class OnContacts(Contender):
     """What contenders share whose queue is a status column of the contacts."""
 
@@ -65,9 +69,7 @@ class Raw(OnContacts):
         self, mark: Callable[[int], None], job: Callable[[int], Awaitable[None]], stop: asyncio.Event
     ) -> None:
         await self.open()
-        claim = await self.connection.prepare(
-            _CLAIM.format(order="ORDER BY created_at, id" if self.options.order else "")
-        )
+        claim = await self.connection.prepare(claim_sql(ordered=self.options.order))
         complete = await self.connection.prepare(_COMPLETE)
         while not stop.is_set():
             rows = await claim.fetch(self.options.batch)

@@ -11,14 +11,19 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from contest.arena import Arena
-from contest.drain import Course, Drained, drain, summary
+from contest.contenders.jobloop import queue_of
+from contest.contenders.raw import claim_sql
+from contest.drain import Course, Drained, drain
 from contest.field import BATCH, EACH, RAW, Entry
 from contest.sheet import Sheet
+from contest.workloads.beside import summary
 from contest.workloads.options import Options
+from jobloop import statements
 
 _MOST_WANTED = 40_000
 _MOST_NOT_DUE = 100_000
 _BATCH = 500
+_EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)"
 
 
 async def backlog(arena: Arena, options: Options) -> Sheet:
@@ -36,6 +41,7 @@ async def backlog(arena: Arena, options: Options) -> Sheet:
             options.say(f"{entry.name}: {runs[entry.name][-1]}")
     rows: list[dict[str, Any]] = [{"who": name, **summary(pairs)} for name, pairs in runs.items()]
     if entries:
+        rows.append({"who": "raw's claim", "buffers": await _buffers_of_raw(arena, where[raw.module])})
         rows += await _buffers(arena, entries[0], replace(course, database=where[entries[0].module]))
     await arena.drop(*where.values(), *(name.replace("run", "template", 1) for name in where.values()))
     return Sheet(
@@ -57,14 +63,14 @@ async def _buffers(arena: Arena, entry: Entry, course: Course) -> list[dict[str,
     database = course.database or ""
     not_due = min(_MOST_NOT_DUE, course.jobs // 4)
     await arena.settle(database)
-    rows = [{"who": "a claim", "buffers": await _claim_buffers(arena, database)}]
+    rows = [{"who": "our claim", "buffers": await _claim_buffers(arena, database)}]
     async with arena.connect(database) as holder:
         async with holder.transaction(isolation="repeatable_read"):
             await holder.fetchval("SELECT 1 FROM contacts LIMIT 1")
             held = await drain(arena, entry, course)
             rows.append(
                 {
-                    "who": f"a claim, after {course.want:,} jobs under one held snapshot",
+                    "who": f"our claim, after {course.want:,} jobs under one held snapshot",
                     "buffers": await _claim_buffers(arena, database),
                     "remarks": "; ".join([f"those jobs: {held.rate:,.0f}/s", *held.problems]),
                 }
@@ -75,16 +81,23 @@ async def _buffers(arena: Arena, entry: Entry, course: Course) -> list[dict[str,
         )
     await arena.settle(database)
     buffers = await _claim_buffers(arena, database)
-    rows.append({"who": f"a claim, the {not_due:,} oldest rows not yet due", "buffers": buffers})
+    rows.append({"who": f"our claim, the {not_due:,} oldest rows not yet due", "buffers": buffers})
     return rows
+
+
+async def _buffers_of_raw(arena: Arena, database: str) -> int:
+    await arena.settle(database)
+    async with arena.connect(database) as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        plan = await connection.fetchval(f"{_EXPLAIN} {claim_sql(ordered=True)}", _BATCH)
+        await transaction.rollback()
+    return _buffers_in(plan)
 
 
 async def _claim_buffers(arena: Arena, database: str) -> int:
     """What the queue's own claim reads, its index writes included."""
-    from contest.contenders import jobloop as contender
-    from jobloop import statements
-
-    queue = contender.queue_of(order=True)
+    queue = queue_of(order=True)
     binds = {"batch_size": _BATCH, "retry_share": _BATCH // 4, "token": uuid4(), "lease_seconds": 300.0}
     engine = create_async_engine(arena.dsn(database).replace("postgresql:", "postgresql+asyncpg:"))
     async with engine.connect() as connection:
@@ -92,10 +105,13 @@ async def _claim_buffers(arena: Arena, database: str) -> int:
         names, values = compiled.positiontup or [], compiled.construct_params(binds)
         raw: Any = (await connection.get_raw_connection()).driver_connection
         await connection.execute(sa.text("SELECT 1"))  # begins what is rolled back
-        plan = await raw.fetchval(
-            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {compiled.string}", *(values[name] for name in names)
-        )
+        plan = await raw.fetchval(f"{_EXPLAIN} {compiled.string}", *(values[name] for name in names))
         await connection.rollback()
     await engine.dispose()
+    return _buffers_in(plan)
+
+
+def _buffers_in(plan: Any) -> int:
+    """`plan` is text or what SQLAlchemy's connections make of JSON."""
     read = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
     return int(read["Shared Hit Blocks"]) + int(read["Shared Read Blocks"])
