@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from jobloop.binding import engine_of, sessions_of, warn_if_small
@@ -28,6 +29,7 @@ from jobloop.queue import JobQueue
 from jobloop.report import CycleReport
 from jobloop.retry import RetryPolicy
 from jobloop.settlement import Settlement, decide
+from jobloop.settler import blames_row
 from jobloop.status import Statuses
 from jobloop.store import Store
 from jobloop.table import check_table
@@ -169,7 +171,13 @@ class JobLoop:
 
     async def _rescue(self, report: CycleReport) -> None:
         while True:
-            rescued, poison = await self.store.rescue(_RESCUED_AT_ONCE)
+            try:
+                rescued, poison = await self.store.rescue(_RESCUED_AT_ONCE)
+            except DBAPIError as exc:
+                if not blames_row(exc):
+                    raise
+                log.error("%s: rows of lost workers are refused by the table: %s", self.queue.name, exc.orig)
+                return  # what nobody lost can be worked all the same
             report.rescued += rescued
             report.poison += poison
             if rescued or poison:

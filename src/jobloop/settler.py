@@ -153,7 +153,7 @@ class Settler:
             await self._write(some[middle:])
             return
         ((claim, settlement),) = some
-        if (settlement.values or settlement.to is not Role.ERROR) and _blames_row(exc):
+        if (settlement.values or settlement.to is not Role.ERROR) and blames_row(exc):
             log.warning("%s: outcome of %s refused: %s", self._store.queue.name, claim.key, exc)
             await self._write([(claim, Settlement.failed(describe(getattr(exc, "orig", None) or exc)))])
             return
@@ -173,7 +173,7 @@ def is_absent(exc: BaseException) -> bool:
     return isinstance(exc, OSError | TimeoutError | PoolTimeout | InternalClientError)
 
 
-def _blames_row(exc: Exception) -> bool:
+def blames_row(exc: Exception) -> bool:
     """True if another outcome might be taken: not for a lock timeout or a statement that somebody cancelled."""
     if isinstance(exc, DBAPIError):
         return (sqlstate(exc) or "").startswith(_WRONG_ROW)

@@ -81,6 +81,28 @@ class TestTriggers:
         assert (ticket.crm_status, ticket.crm_claim_token) == ("Error", None)
         assert "not number three" in ticket.crm_error
 
+    async def test_one_that_keeps_a_lost_row_from_its_rescue_does_not_stop_the_others(
+        self, desk: Desk, caplog: Any
+    ) -> None:
+        await desk.sql(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'number one stays'; END $$"
+        )
+        await desk.queue(1)
+        await Store(make_queue(), desk.engine).claim(1)
+        await desk.expire_leases()
+        await desk.sql(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON tickets FOR EACH ROW WHEN (OLD.number = 1) "
+            "EXECUTE FUNCTION refuse()"
+        )
+        await desk.queue(3, first=2)
+
+        report = await loop_of(desk).run_once()
+
+        assert (report.completed, report.rescued) == (3, 0)
+        assert "refused by the table" in caplog.text
+        assert "number one stays" in caplog.text
+
     async def test_one_that_swallows_the_update_is_a_lost_claim(self, desk: Desk, caplog: Any) -> None:
         await desk.sql("CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
         await desk.queue(2)
