@@ -75,10 +75,12 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("workloads", nargs="*", choices=[[], *WORKLOADS], help="default: all but the long ones")
     parser.add_argument("--all", action="store_true", help=f"with {' and '.join(LONG)} too")
-    parser.add_argument("--only", type=lambda names: names.split(","), help="contenders by name, with commas between")
+    parser.add_argument(
+        "--only", type=lambda names: names.replace("-", " ").split(","), help="contenders by name: each,older-loop"
+    )
     parser.add_argument("--jobs", type=int, default=40_000, help="of a drain")
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--backlog", type=int, default=1_000_000, help="rows; 5000000 takes some 10 GB of disk")
+    parser.add_argument("--backlog", type=int, default=1_000_000, help="rows; 5000000 takes some 8 GB of disk")
     parser.add_argument("--rounds", type=int, default=20, help="of churn")
     parser.add_argument("--idle-seconds", type=float, default=20.0)
     parser.add_argument(

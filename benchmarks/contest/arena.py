@@ -102,13 +102,17 @@ class Arena:
 
     # -- databases ------------------------------------------------------------------------------------------------
 
-    async def fresh(self, entry: Entry, jobs: int) -> str:
+    async def fresh(self, entry: Entry, jobs: int, *, once: bool = False) -> str:
         """A new database with that many jobs waiting, vacuumed, the server checkpointed; returns its name.
 
-        The first of a kind is made by the contender itself and kept as a template.
+        The first of a kind is made by the contender itself and, unless this is for `once`, kept as a template.
         """
         options = [name for name in ("order", "notify") if entry.arguments.get(name)]
         template = "_".join(["template", entry.module, *options, str(jobs)])
+        if once:
+            name = template.replace("template", "once")
+            await self._make(name, entry, jobs)
+            return name
         if template not in self._made:
             await self._make(template, entry, jobs)
             self._made.add(template)

@@ -30,7 +30,7 @@ async def backlog(arena: Arena, options: Options) -> Sheet:
     """The same databases for all repetitions: the backlog shrinks by no more than what is measured."""
     raw, entries = RAW.given(order=True), [entry.given(order=True) for entry in options.among((EACH, BATCH))]
     course = Course(options.backlog, want=min(_MOST_WANTED, options.backlog // 20), cap_seconds=60.0)
-    where = {entry.module: await arena.fresh(entry, options.backlog) for entry in (raw, *entries)}
+    where = {entry.module: await arena.fresh(entry, options.backlog, once=True) for entry in (raw, *entries)}
     runs: dict[str, list[tuple[Drained, Drained | None]]] = {entry.name: [] for entry in entries}
     for _ in range(options.repetitions):
         for entry in entries:
@@ -43,7 +43,7 @@ async def backlog(arena: Arena, options: Options) -> Sheet:
     if entries:
         rows.append({"who": "raw's claim", "buffers": await _buffers_of_raw(arena, where[raw.module])})
         rows += await _buffers(arena, entries[0], replace(course, database=where[entries[0].module]))
-    await arena.drop(*where.values(), *(name.replace("run", "template", 1) for name in where.values()))
+    await arena.drop(*where.values())
     return Sheet(
         f"{options.backlog:,} waiting rows, oldest first",
         f"Rates over the first {course.want:,}; raw has an index for the order too. Buffers are of one claim of "

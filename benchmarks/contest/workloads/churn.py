@@ -56,7 +56,7 @@ async def churn(arena: Arena, options: Options) -> Sheet:
 
 
 async def _lay(arena: Arena, track: Track, rows: int) -> None:
-    run = await arena.fresh(track.entry, rows)
+    run = await arena.fresh(track.entry, rows, once=True)
     track.database = f"churn_{track.entry.module}_{'advised' if track.advised else 'plain'}"
     async with arena.connect() as connection:
         await connection.execute(f"DROP DATABASE IF EXISTS {track.database} WITH (FORCE)")
