@@ -20,7 +20,7 @@ from jobloop.outcome import describe
 from jobloop.report import CycleReport
 from jobloop.settlement import Settlement
 from jobloop.status import Role
-from jobloop.store import Store, sqlstate
+from jobloop.store import Store, by_shape, sqlstate
 
 log = logging.getLogger("jobloop")
 
@@ -103,7 +103,8 @@ class Settler:
         """Write everything that waits."""
         while self._pending:
             some, self._pending = self._pending[: self._most_rows], self._pending[self._most_rows :]
-            await self._write(some)
+            for alike in by_shape(some).values():  # one statement each: a failure of one says nothing of the others
+                await self._write(alike)
         self._wake.clear()
         self._empty.set()
 

@@ -82,7 +82,7 @@ class Store:
         itself wrote; or None, where a user re-queued or cancelled the row meanwhile and that stands.
         """
         settled: dict[Any, Role | None] = {}
-        for shape, group in _by_shape(settlements).items():
+        for shape, group in by_shape(settlements).items():
             for some in [group] if not self._alone_in(shape) else [[each] for each in group]:
                 settled.update(self._settled(await self.run(self._settle(shape), self._settle_binds(shape, some))))
         return settled
@@ -92,7 +92,7 @@ class Store:
 
         Returns (whether the claim held, role as in `settle`). If it did not hold, the caller must roll back.
         """
-        ((shape, group),) = _by_shape([(claim, settlement)]).items()
+        ((shape, group),) = by_shape([(claim, settlement)]).items()
         binds = self._settle_binds(shape, group)
         rows: Sequence[Any] | None = None
         if shape == _PLAIN:  # nearly every row: worth a short cut past SQLAlchemy's execution, 100 µs of 500
@@ -208,7 +208,7 @@ class Store:
 _ROLES: Mapping[str | None, Role | None] = {None: None, **{role.value: role for role in Role}}
 
 
-def _by_shape(settlements: Iterable[tuple[Claim, Settlement]]) -> dict[_Shape, list[tuple[Claim, Settlement]]]:
+def by_shape(settlements: Iterable[tuple[Claim, Settlement]]) -> dict[_Shape, list[tuple[Claim, Settlement]]]:
     """Settlements that one statement can write: the same role, the same value columns."""
     groups: dict[_Shape, list[tuple[Claim, Settlement]]] = defaultdict(list)
     for claim, settlement in settlements:
