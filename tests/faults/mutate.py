@@ -367,9 +367,9 @@ MUTATIONS = (
         ("tests/faults/test_server.py::test_read_only_database_is_waited_for_and_said",),
     ),
     Mutation(
-        "settler: values are not blamed for a lock timeout",
+        "settler: a row is not blamed for a lock timeout",
         "settler.py",
-        'return (sqlstate(exc) or "").startswith(_WRONG_VALUES)',
+        'return (sqlstate(exc) or "").startswith(_WRONG_ROW)',
         "return True",
         ("tests/jobloop/test_interruption.py",),
     ),
@@ -443,7 +443,7 @@ def _apply(mutation: Mutation, folder: Path) -> None:
     path = folder / "src/jobloop" / mutation.file
     source = path.read_text()
     if source.count(mutation.text) != 1:
-        raise RuntimeError(f"{mutation.guard}: its text is {source.count(mutation.text)} times in {mutation.file}")
+        raise LookupError(f"{source.count(mutation.text)} times in {mutation.file}: {mutation.text!r}")
     mutated = source.replace(mutation.text, mutation.replacement)
     path.write_text(mutated.replace("CLOCK_NOW()", "sa.func.clock_timestamp()"))
 
@@ -451,6 +451,7 @@ def _apply(mutation: Mutation, folder: Path) -> None:
 async def main(words: list[str]) -> int:
     chosen = [each for each in MUTATIONS if not words or any(word in f"{each.guard} {each.file}" for word in words)]
     results: dict[Mutation, str | None] = {}
+    outdated: dict[Mutation, str] = {}
     queue = asyncio.Queue[Mutation]()
     for mutation in chosen:
         queue.put_nowait(mutation)
@@ -467,19 +468,25 @@ async def main(words: list[str]) -> int:
                 while not queue.empty():
                     mutation = queue.get_nowait()
                     place = folder / f"mutant-{MUTATIONS.index(mutation)}"
-                    results[mutation] = await _run(mutation, place, url)
+                    try:
+                        results[mutation] = await _run(mutation, place, url)
+                    except LookupError as exc:
+                        outdated[mutation] = str(exc)
                     await asyncio.to_thread(shutil.rmtree, place)
-                    print(".", end="", file=sys.stderr, flush=True)
+                    words = outdated.get(mutation) or results[mutation] or "NOTHING"
+                    print(f"{mutation.guard}: {words}", file=sys.stderr, flush=True)
 
             async with asyncio.TaskGroup() as group:
                 for _ in range(AT_ONCE):
                     group.create_task(work())
     print("\n| guard | in | red without it |\n|---|---|---|")
-    for mutation in chosen:
+    for mutation in sorted(results, key=MUTATIONS.index):
         print(f"| {mutation.guard} | `{mutation.file}` | {results[mutation] or '**nothing**'} |")
     survivors = sum(result is None for result in results.values())
     print(f"\n{len(results)} guards removed in turn, {survivors} not noticed.")
-    return 1 if survivors else 0
+    for mutation, words in outdated.items():
+        print(f"{mutation.guard}: the list is out of date, its text is {words}")
+    return 1 if survivors or outdated else 0
 
 
 if __name__ == "__main__":
