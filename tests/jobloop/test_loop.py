@@ -183,6 +183,21 @@ async def test_snooze_counts_no_attempt(desk: Desk) -> None:
     assert second.crm_next_retry_at == tomorrow
 
 
+async def test_snooze_keeps_the_error_of_an_earlier_attempt(desk: Desk) -> None:
+    await desk.queue(1)
+    answers = [Retry("busy"), Snooze(timedelta(minutes=1))]
+
+    async def sync(row: Any) -> Any:
+        return answers.pop(0)
+
+    for _ in range(2):
+        await loop_of(desk, each(sync)).run_once()
+        await desk.due_now()
+
+    ticket = await desk.ticket()
+    assert (ticket.crm_status, ticket.crm_error, ticket.crm_retry_count) == ("Queued", "busy", 1)
+
+
 async def test_policy_maps_exception_types_to_outcomes(desk: Desk) -> None:
     await desk.queue(3)
     policy = RetryPolicy(

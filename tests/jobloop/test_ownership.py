@@ -195,6 +195,19 @@ async def test_queued_row_whose_worker_died_is_claimable_when_its_lease_ends(des
     assert len(await store.claim(1)) == 1
 
 
+@pytest.mark.parametrize("word", ["'Queued'", "'Skipped'", "NULL"])
+async def test_row_that_a_user_took_from_a_dead_worker_is_not_rescued(desk: Desk, word: str) -> None:
+    await desk.queue(1)
+    store = Store(make_queue(), desk.engine)
+    await store.claim(1)
+    await desk.sql(f"UPDATE tickets SET crm_status = {word}")
+    await desk.expire_leases()
+    before = await desk.ticket()
+
+    assert await store.rescue() == (0, 0)
+    assert await desk.ticket() == before, "the user's word stands, and no worker is counted as lost"
+
+
 async def test_renewal_does_not_wait_for_a_row_that_its_handler_has_locked(desk: Desk) -> None:
     await desk.queue(2)
     store = Store(make_queue(), desk.engine)
