@@ -98,7 +98,7 @@ async def run(arena: Arena, workloads: list[str], options: Options) -> int:
         result = await WORKLOADS[name](arena, options)
         result.measured = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, load {psutil.getloadavg()[1]:.1f}"
         result.show(Console(width=140))
-        sheet.keep(RESULTS, {name: result}, setting)
+        sheet.keep(RESULTS, f"{name} {options.backlog}" if name == "backlog" else name, result, setting)
         failed |= any(row["who"] in ours and set(row) <= {"who", "remarks"} for row in result.rows)
     return int(failed)
 

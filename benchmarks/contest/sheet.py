@@ -63,21 +63,23 @@ def text(heading: str, value: Any) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}"
 
 
-def keep(path: Path, sheets: dict[str, Sheet], setting: dict[str, Any]) -> None:
-    """Write the sheets; those of workloads that were not run this time stay as they are."""
+def keep(path: Path, name: str, sheet: Sheet, setting: dict[str, Any]) -> None:
+    """Write the sheet of a workload; those of others stay as they are."""
     kept = json.loads(path.read_text()) if path.exists() else {}
     kept["setting"] = {**kept.get("setting", {}), **setting}
-    kept["sheets"] = {**kept.get("sheets", {}), **{name: asdict(sheet) for name, sheet in sheets.items()}}
+    kept.setdefault("sheets", {})[name] = asdict(sheet)
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
 
 def markdown(path: Path, order: Iterable[str]) -> str:
-    """What `keep` wrote, as Markdown."""
+    """What `keep` wrote, as Markdown; a name may have more behind the workload's, such as its size."""
     kept = json.loads(path.read_text())
     setting = ", ".join(f"{name} {value}" for name, value in kept["setting"].items())
     parts = [f"{setting}."]
-    parts += [Sheet(**kept["sheets"][name]).markdown() for name in order if name in kept["sheets"]]
+    for workload in order:
+        sizes = [(len(name), name) for name in kept["sheets"] if name.split()[0] == workload]
+        parts += [Sheet(**kept["sheets"][name]).markdown() for _, name in sorted(sizes)]
     return "\n\n".join(parts)
 
 

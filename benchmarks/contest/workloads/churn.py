@@ -50,7 +50,8 @@ async def churn(arena: Arena, options: Options) -> Sheet:
     await arena.drop(*(track.database for track in tracks))
     return Sheet(
         f"{rows:,} rows re-queued and drained {options.rounds} times",
-        f"Rate: median of the last {min(_LAST, options.rounds)} rounds. Size: table and indexes after the last.",
+        f"Rate, and ratio to raw in the same round: medians of the last {min(_LAST, options.rounds)}. "
+        "Size: table and indexes after the last.",
         [_row(track, tracks[0]) for track in tracks],
     )
 
@@ -79,11 +80,11 @@ async def _round(arena: Arena, track: Track, rows: int, *, requeue: bool) -> Non
 
 
 def _row(track: Track, raw: Track) -> dict[str, Any]:
-    rate, raw_rate = median(track.rates[-_LAST:]), median(raw.rates[-_LAST:])
+    last = list(zip(track.rates[-_LAST:], raw.rates[-_LAST:], strict=True))
     return {
         "who": track.name,
-        "jobs/s": rate,
-        "of raw": rate / raw_rate if raw_rate else None,
+        "jobs/s": median(rate for rate, _ in last),
+        "of raw": median(rate / beside for rate, beside in last) if all(raw.rates) else None,
         "first round": track.rates[0],
         "MB at first": track.megabytes[0],
         "MB at last": track.megabytes[-1],
