@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .behaviour import Behaviour
+from .behaviour import STANDING_LAG_SECONDS, Behaviour
 from .quota import TIERS
 from .server import serve
 from .tokens import DEFAULT_TOKEN
@@ -17,7 +17,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="fill the portal from this number; without it, it is empty")
     parser.add_argument("--tier", choices=sorted(TIERS), default="free", help="whose rate limits apply")
     parser.add_argument(
-        "--search-lag", type=float, default=2.0, metavar="SECONDS", help="age at which a write is found"
+        "--search-lag",
+        type=float,
+        default=STANDING_LAG_SECONDS,
+        metavar="SECONDS",
+        help="age at which a write is found",
     )
     options = parser.parse_args(arguments)
     try:

@@ -68,28 +68,37 @@ class Batch:
         return self._write(inputs, prepare, created=200, may_be_missing=True)
 
     def upsert(self, body: Mapping[str, Any]) -> Reply:
-        """200, or 207; every result says `new`. `idProperty` is a unique property, the same for all inputs [I]."""
+        """200, or 207; every result says `new`. `idProperty` is a unique property, the same for all inputs unless
+        `upsert_takes_one_id_property` is off."""
         inputs = inputs_of(body)
-        id_properties = {id_property_of(one) for one in inputs}
-        if len(id_properties) != 1:
-            raise BadRequest("All inputs of an upsert must have the same idProperty")
-        id_property = id_properties.pop()
-        if id_property is None or id_property == "hs_object_id":
-            raise BadRequest("Some required fields were not set: [idProperty]")
         table, portal = self._table, self._portal
-        portal.unique_property(table, id_property)
-        self._refuse_duplicates(table.key(id_property, id_of(one)) for one in inputs)
+        chosen = [self._upsert_key(one) for one in inputs]
+        id_properties = set(chosen)
+        if len(id_properties) != 1 and portal.behaviour.upsert_takes_one_id_property:
+            raise BadRequest("All inputs of an upsert must have the same idProperty")
+        for name in id_properties:
+            portal.unique_property(table, name)
+            named = [one for one, own in zip(inputs, chosen, strict=True) if own == name]
+            self._refuse_duplicates(table.key(name, id_of(one)) for one in named)
 
         def prepare(one: Mapping[str, Any]) -> _Prepared:
-            raw = one.get("properties")
+            raw, id_property = one.get("properties"), self._upsert_key(one)
             record = table.holder(id_property, id_of(one))
             if record is not None:
                 return _Prepared(trace_id_of(one), portal.values.cleaned(table, raw, record), record)
             with_key = {id_property: id_of(one), **raw} if isinstance(raw, Mapping) else raw
             return _Prepared(trace_id_of(one), portal.values.for_new(table, with_key), None)
 
-        partial = id_property != "email" or portal.behaviour.email_upsert_may_be_partial
+        partial = "email" not in id_properties or portal.behaviour.email_upsert_may_be_partial
         return self._write(inputs, prepare, created=200, says_new=True, may_be_partial=partial)
+
+    @staticmethod
+    def _upsert_key(one: Mapping[str, Any]) -> str:
+        """The property that an input of an upsert goes by. Raises BadRequest."""
+        name = id_property_of(one)
+        if name is None or name == "hs_object_id":
+            raise BadRequest("Some required fields were not set: [idProperty]")
+        return name
 
     def archive(self, body: Mapping[str, Any]) -> None:
         """204 whether or not the ids exist."""
@@ -180,7 +189,9 @@ class Batch:
             seen.add(key)
 
     def _refuse_duplicate_records(self, ready: Sequence[_Prepared]) -> None:
-        """Two inputs that lead to one record, such as a first and a secondary e-mail [I]."""
+        """Two inputs that lead to one record, such as a first and a secondary e-mail."""
+        if not self._portal.behaviour.duplicate_records_fail_batch:
+            return
         self._refuse_duplicates(str(one.record.id) for one in ready if one.record is not None)
 
     def _refuse_claimed(self, one: _Prepared, claimed: set[tuple[str, str]]) -> None:

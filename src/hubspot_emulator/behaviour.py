@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Behaviour"]
+__all__ = ["STANDING_LAG_SECONDS", "Behaviour"]
+
+STANDING_LAG_SECONDS = 2.0
+"""The search lag of an emulator that a person starts as a program."""
 
 
 @dataclass(slots=True)
@@ -12,8 +15,8 @@ class Behaviour:
     """Switches of one emulator. `[I]` inferred, `[C]` community report, `[O]` observed in recorded traffic."""
 
     search_lag_seconds: float = 0.0
-    """[O] Seconds until a write can be found by search (up to about 30 on the real service). Zero by default
-    in a test, where a race with a clock is of no use; the stand-alone server starts with 2."""
+    """[O] Seconds until a write can be found by search (up to about 30 on the real service). The one default that
+    forgives: zero in a test, where a race with a clock is of no use. What `serve` starts has STANDING_LAG_SECONDS."""
 
     conflict_fails_batch: bool = True
     """[C] One conflict fails the whole batch with 409, even when every input carries a trace id."""
@@ -39,6 +42,34 @@ class Behaviour:
 
     conflict_names_existing_id: bool = True
     """[O] `Existing ID: 123` in a 409. A best-effort hint; False leaves it out."""
+
+    duplicate_records_fail_batch: bool = True
+    """[I] Two inputs that lead to one record by different keys, such as its first and its secondary e-mail, are
+    duplicates: 400 for all. False: both are written, the later one last."""
+
+    upsert_takes_one_id_property: bool = True
+    """[I] All inputs of an upsert name the same `idProperty`. False: each may name its own."""
+
+    archive_missing_is_silent: bool = True
+    """[C] Archiving one record that is not there answers 204, and so hides a wrong id. False: 404."""
+
+    gdpr_delete_missing_is_silent: bool = False
+    """[I] A gdpr-delete by an id that is not there answers 204. False: 404. By e-mail it is always 204 [D]."""
+
+    negations_match_missing: bool = False
+    """[I] NEQ, NOT_IN and NOT_CONTAINS_TOKEN find records without a value, too. False: only NOT_HAS_PROPERTY does."""
+
+    account_info_is_counted: bool = True
+    """[I] Calls for account details and usage are taken from the burst and the daily limit, and refused when one is
+    spent. False: they cost nothing and always answer."""
+
+    refused_calls_are_counted: bool = True
+    """[I] A call that a ten-second or one-second limit refused fills its window as well, so that knocking without a
+    pause is refused for ever. False: only answered calls count."""
+
+    association_ids_are_numbers: bool = False
+    """[C] `toObjectId` and `fromObjectId` come as JSON numbers under v4 paths. False: as text, as both official
+    clients declare. Dated paths always answer text."""
 
     first_company_is_primary: bool = True
     """[C] The first company of a contact, deal or ticket gets the primary type as well as the unlabelled one."""

@@ -79,7 +79,11 @@ def _secondary_emails(table: Table, primary: Record, other: Record) -> list[str]
 
 
 def gdpr_delete(portal: Portal, table: Table, id_: str, id_property: str | None) -> None:
-    """Gone at once and for good, without a trace in the archive; 204 for what is not there as well [I]."""
+    """Gone at once and for good, without a trace in the archive; an unknown e-mail is no error [D].
+
+    Raises NotFound for an id that is not there, unless `gdpr_delete_missing_is_silent`."""
     record = portal.find(table, id_, id_property=id_property) or portal.find(table, id_, archived=True)
     if record is not None:
         portal.purge(table, record)
+    elif id_property is None and not portal.behaviour.gdpr_delete_missing_is_silent:
+        raise NotFound("resource not found", ids=[id_])

@@ -48,7 +48,7 @@ TIERS = {
 
 
 class Bucket:
-    """A rolling window of call times. Refused calls do not count [I]."""
+    """A rolling window of call times. What it refuses counts by `refused_calls_are_counted`."""
 
     __slots__ = ("_times_ms", "limit", "window_ms")
 
@@ -97,21 +97,23 @@ class Quota:
         return self._limits
 
     def take(self, token: Token, bucket: str) -> dict[str, str]:
-        """Count one call to `bucket` (burst, search, associations, none) and return its rate headers.
+        """Count one call to `bucket` (burst, search, associations, account) and return its rate headers.
 
         Raises RateLimited; the daily limit is looked at first.
         """
-        if bucket == "none":
+        if self._is_free(bucket):
             return {}
         now_ms = self._clock.now_ms()
         self._roll_day(now_ms)
         if self.daily_used >= self._limits.daily:
             raise RateLimited("DAILY", _GROUP)
         if bucket == "search" and self._search.full(now_ms):
+            self._knock(self._search, now_ms)
             raise RateLimited("SECONDLY", _GROUP, search=True)
         own = self._own_bucket(token, "associations" if bucket == "associations" else "burst")
         counted = bucket != "search" or self._behaviour.search_counts_to_burst
         if counted and own.full(now_ms):
+            self._knock(own, now_ms)
             raise RateLimited("TEN_SECONDLY_ROLLING", f"{_GROUP}-{token.app_id}")
         if bucket == "search":
             self._search.take(now_ms)
@@ -120,9 +122,16 @@ class Quota:
         self.daily_used += 1
         return self._headers(own, now_ms, interval=bucket != "search")
 
+    def _knock(self, bucket: Bucket, now_ms: int) -> None:
+        if self._behaviour.refused_calls_are_counted:
+            bucket.take(now_ms)
+
+    def _is_free(self, bucket: str) -> bool:
+        return bucket == "account" and not self._behaviour.account_info_is_counted
+
     def headers(self, token: Token, bucket: str) -> dict[str, str]:
         """The headers of an answer that is not counted, such as a 429."""
-        if bucket == "none":
+        if self._is_free(bucket):
             return {}
         own = self._own_bucket(token, "associations" if bucket == "associations" else "burst")
         return self._headers(own, self._clock.now_ms(), interval=bucket != "search")

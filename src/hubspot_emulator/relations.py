@@ -62,7 +62,7 @@ class Relations:
     def associate(
         self, origin: Table, record: Record, target: Table, other: Record, types: Iterable[AssociationType] = ()
     ) -> None:
-        """Associate two records; the first company of a contact, deal or ticket becomes its primary one [C]."""
+        """Associate two records; the first company of a contact, deal or ticket becomes its primary one."""
         chosen = list(types)
         there, here = origin.type, target.type
         if self._primary_company():

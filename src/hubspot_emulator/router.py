@@ -26,7 +26,7 @@ class Route:
     """`paths`: templates with `{object_type}` and other parameters; those with a `v1`…`v4` segment are legacy paths.
 
     `scope`: `read` or `write` of the object types in the path, a literal scope, or "" for none.
-    `bucket`: burst, search, associations or none.
+    `bucket`: burst, search, associations or account.
     """
 
     name: str

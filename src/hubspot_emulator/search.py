@@ -67,7 +67,8 @@ class Search:
 
     def _ids(self, table: Table, groups: list[list[object]], query: str, sort_name: str, descending: bool) -> list[int]:
         stale = self._portal.index.stale(table)
-        key = (table.type.type_id, table.version, json.dumps([groups, query, sort_name, descending], sort_keys=True))
+        asked = [groups, query, sort_name, descending, self._portal.behaviour.negations_match_missing]
+        key = (table.type.type_id, table.version, json.dumps(asked, sort_keys=True))
         # Associations do not move a table's version, so what they decide is not remembered.
         lasting = not stale and "associations." not in key[2]
         if lasting and key in self._remembered:
@@ -95,7 +96,8 @@ class Search:
             relations = self._portal.relations
             return lambda record: {str(other) for other, _ in relations.targets(table, record, target)}
 
-        return compile_filter(table, raw, associated)
+        missing = self._portal.behaviour.negations_match_missing
+        return compile_filter(table, raw, associated, negations_match_missing=missing)
 
     def _scan(
         self,

@@ -27,12 +27,14 @@ _OPERATORS = {
 _TOKEN = re.compile(r"[^\W_]+")
 
 
-def compile_filter(table: Table, raw: object, associated: Associated) -> Predicate:
+def compile_filter(
+    table: Table, raw: object, associated: Associated, *, negations_match_missing: bool = False
+) -> Predicate:
     """One `{propertyName, operator, value | values, highValue}`; `associations.contact` asks for an associated id.
 
     Text is compared without regard to case; the values of IN and NOT_IN on text are looked up as they are
-    given, in an index that is lower-cased [D]. A record without the property matches only the operators that
-    say NOT [I].
+    given, in an index that is lower-cased [D]. A record without a value matches NOT_HAS_PROPERTY, and what else
+    says NOT by `negations_match_missing`.
     """
     if not isinstance(raw, Mapping):
         raise BadRequest("Invalid input JSON: a filter must be an object")
@@ -51,10 +53,23 @@ def compile_filter(table: Table, raw: object, associated: Associated) -> Predica
         return lambda record: read(record) is not None
     if operator == "NOT_HAS_PROPERTY":
         return lambda record: read(record) is None
-    if operator in ("IN", "NOT_IN"):
-        return _membership(raw, definition, read, negated=operator == "NOT_IN")
-    if operator.endswith("CONTAINS_TOKEN"):
-        return _tokens(_text(raw, "value"), read, negated=operator.startswith("NOT"))
+    if operator in ("NEQ", "NOT_IN", "NOT_CONTAINS_TOKEN"):
+        asserted = _positive(operator.removeprefix("NOT_").replace("NEQ", "EQ"), raw, definition, read)
+        return lambda record: negations_match_missing if read(record) is None else not asserted(record)
+    return _positive(operator, raw, definition, read)
+
+
+def _positive(
+    operator: str,
+    raw: Mapping[str, Any],
+    definition: PropertyDefinition,
+    read: Callable[[Record], _Comparable | None],
+) -> Predicate:
+    """A filter that says what a value is, and that no missing value satisfies."""
+    if operator == "IN":
+        return _membership(raw, definition, read)
+    if operator == "CONTAINS_TOKEN":
+        return _tokens(_text(raw, "value"), read)
     low = comparable(definition, _text(raw, "value"))
     if operator == "BETWEEN":
         return _between(read, low, comparable(definition, _text(raw, "highValue")))
@@ -96,8 +111,6 @@ def _comparison(operator: str, read: Callable[[Record], _Comparable | None], low
 
     if operator == "EQ":
         return lambda record: found(record) == low
-    if operator == "NEQ":
-        return lambda record: found(record) != low
     if operator == "LT":
         return lambda record: (value := found(record)) is not None and value < low
     if operator == "LTE":
@@ -111,8 +124,6 @@ def _membership(
     raw: Mapping[str, Any],
     definition: PropertyDefinition,
     read: Callable[[Record], _Comparable | None],
-    *,
-    negated: bool,
 ) -> Predicate:
     values = raw.get("values")
     if not isinstance(values, list) or not values or not all(isinstance(one, str) for one in values):
@@ -120,12 +131,10 @@ def _membership(
     wanted: set[_Comparable] = (
         set(values) if definition.type == "string" else {comparable(definition, one) for one in values}
     )
-    if negated:
-        return lambda record: read(record) not in wanted
     return lambda record: read(record) in wanted
 
 
-def _tokens(text: str, read: Callable[[Record], _Comparable | None], *, negated: bool) -> Predicate:
+def _tokens(text: str, read: Callable[[Record], _Comparable | None]) -> Predicate:
     """Every word of `text` is a word of the value; `*` stands for any letters."""
     words = [re.escape(word).replace(r"\*", ".*") for word in re.split(r"[^\w*]+|_", text.lower()) if word]
     patterns = [re.compile(word) for word in words]
@@ -133,9 +142,9 @@ def _tokens(text: str, read: Callable[[Record], _Comparable | None], *, negated:
     def contains(record: Record) -> bool:
         value = read(record)
         if value is None:
-            return negated
+            return False
         tokens = _TOKEN.findall(str(value).lower())
-        return all(any(pattern.fullmatch(token) for token in tokens) for pattern in patterns) != negated
+        return all(any(pattern.fullmatch(token) for token in tokens) for pattern in patterns)
 
     return contains
 

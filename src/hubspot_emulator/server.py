@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .account import Account
 from .app import EmulatorApp
-from .behaviour import Behaviour
+from .behaviour import STANDING_LAG_SECONDS, Behaviour
 from .calls import Call
 from .clock import Clock
 from .faults import Fault
@@ -226,10 +226,11 @@ def serve(
 ) -> None:
     """Serve in the foreground until interrupted, from an empty portal or, given `fill_from`, one generated from it.
 
-    `seed` is that of chance. `on_ready` is called with the address when it answers. Raises OSError when the port is
-    taken.
+    `behaviour` None: the defaults, and a search index that lags. `seed` is that of chance.
+    `on_ready` is called with the address when it answers. Raises OSError when the port is taken.
     """
     listener = socket.create_server((host, port))
+    behaviour = behaviour or Behaviour(search_lag_seconds=STANDING_LAG_SECONDS)
     account = Account(tier=tier, behaviour=behaviour, seed=seed)
     if fill_from is not None:
         account.seed(fill_from)

@@ -39,6 +39,28 @@ def company(api: httpx.Client) -> str:
     return make(api, "companies", name="Example")
 
 
+@pytest.mark.parametrize(("numbers", "kind"), [(False, str), (True, int)])
+def test_ids_of_associations_are_text_or_numbers_by_switch(
+    emulator: EmulatorServer, api: httpx.Client, contact: str, company: str, numbers: bool, kind: type
+) -> None:
+    assert not emulator.behaviour.association_ids_are_numbers
+    emulator.behaviour.association_ids_are_numbers = numbers
+    one, many = f"objects/contacts/{contact}/associations", "contacts/companies/batch"
+    pair = {"from": {"id": contact}, "to": {"id": company}, "types": [UNLABELLED]}
+    for v4, dated in (("/crm/v4", False), ("/crm", True)):
+        path = one.replace("objects/", "objects/2026-03/") if dated else one
+        root = "/crm/associations/2026-03" if dated else V4
+        answers = [
+            api.put(f"{v4}/{path}/companies/{company}", json=[UNLABELLED]).json(),
+            api.get(f"{v4}/{path}/companies").json()["results"][0],
+            api.post(f"{root}/{many}/create", json={"inputs": [pair]}).json()["results"][0],
+            api.post(f"{root}/{many}/read", json={"inputs": [{"id": contact}]}).json()["results"][0]["to"][0],
+        ]
+        wanted = str if dated else kind
+        assert [answer["toObjectId"] for answer in answers] == [wanted(company)] * 4
+        assert [answers[0]["fromObjectId"], answers[2]["fromObjectId"]] == [wanted(contact)] * 2
+
+
 @pytest.mark.parametrize("root", ["/crm/v4/objects", "/crm/objects/2026-03"])
 def test_both_path_shapes_associate(api: httpx.Client, contact: str, company: str, root: str) -> None:
     api.put(f"{root}/contacts/{contact}/associations/default/companies/{company}")

@@ -130,7 +130,13 @@ def test_two_inputs_for_one_record_are_duplicates(emulator: EmulatorServer, api:
     ids = [record["hs_object_id"] for record in emulator.records("contacts")]
     merge = {"primaryObjectId": ids[0], "objectIdToMerge": ids[1]}
     api.post("/crm/v3/objects/contacts/merge", json=merge)
-    assert upsert(api, one("a@example.com", "t1"), one("b@example.com", "t2")).status_code == 400
+    pair = (one("a@example.com", "t1", phone="1"), one("b@example.com", "t2", phone="2"))
+    assert upsert(api, *pair).status_code == 400
+    assert "phone" not in emulator.records("contacts")[0]
+    emulator.behaviour.duplicate_records_fail_batch = False
+    answer = upsert(api, *pair)
+    assert (answer.status_code, [row["id"] for row in answer.json()["results"]]) == (200, [ids[0]] * 2)
+    assert [record["phone"] for record in emulator.records("contacts")] == ["2"]
 
 
 def test_duplicate_ids_fail_an_update(api: httpx.Client) -> None:
@@ -180,6 +186,19 @@ def test_an_upsert_needs_a_unique_property_and_one_for_all(api: httpx.Client) ->
     assert upsert(api, {"id": "1", "properties": {}}).status_code == 400
     assert upsert(api, {"id": "x", "idProperty": "firstname", "properties": {}}).status_code == 400
     assert upsert(api, one("a@example.com"), {"id": "x", "idProperty": "phone", "properties": {}}).status_code == 400
+
+
+@pytest.mark.parametrize(("one_for_all", "status", "written"), [(True, 400, 0), (False, 200, 2)])
+def test_inputs_of_an_upsert_may_differ_in_id_property_by_switch(
+    emulator: EmulatorServer, api: httpx.Client, one_for_all: bool, status: int, written: int
+) -> None:
+    emulator.behaviour.upsert_takes_one_id_property = one_for_all
+    definition = {"name": "number", "label": "N", "type": "string", "fieldType": "text", "hasUniqueValue": True}
+    api.post("/crm/v3/properties/contacts", json={**definition, "groupName": "contactinformation"})
+    inputs = [one("a@example.com"), {"id": "7", "idProperty": "number", "properties": {}}]
+    assert upsert(api, *inputs).status_code == status
+    assert count(emulator) == written
+    assert upsert(api, *inputs, inputs[1]).status_code == 400, "the same id twice is a duplicate in either reading"
 
 
 def test_an_upsert_may_change_the_email(emulator: EmulatorServer, api: httpx.Client) -> None:

@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from hubspot_emulator.account import Account
 from hubspot_emulator.batch import Batch
 from hubspot_emulator.merge import gdpr_delete, merge
-from hubspot_emulator.problems import Problem
+from hubspot_emulator.problems import NotFound, Problem
 from hubspot_emulator.record import Record
 from hubspot_emulator.table import Table
 
@@ -91,7 +91,8 @@ class PortalMachine(RuleBasedStateMachine):
 
     @rule(id_=ids)
     def purge(self, id_: str) -> None:
-        gdpr_delete(self.account.portal, self.contacts, id_, None)
+        with suppress(NotFound):
+            gdpr_delete(self.account.portal, self.contacts, id_, None)
 
     @rule(one=ids, other=ids)
     def merge(self, one: str, other: str) -> None:

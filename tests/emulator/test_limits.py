@@ -86,6 +86,23 @@ def test_the_burst_limit_is_a_rolling_window_of_a_token(emulator: EmulatorServer
     assert api.get(CONTACTS).status_code == 200
 
 
+@pytest.mark.parametrize(("counted", "status"), [(True, 429), (False, 200)])
+def test_knocking_without_a_pause_is_refused_for_ever_by_switch(
+    emulator: EmulatorServer, api: httpx.Client, counted: bool, status: int
+) -> None:
+    assert emulator.behaviour.refused_calls_are_counted
+    emulator.behaviour.refused_calls_are_counted = counted
+    emulator.clock.freeze()
+    api.put("/_emulator/tier", json={"burst": 1, "search": 1})
+    statuses = []
+    for _ in range(3):
+        statuses.append(api.get(CONTACTS).status_code)
+        emulator.clock.advance(6)
+    assert statuses == [200, 429, status]
+    emulator.clock.advance(10)
+    assert api.get(CONTACTS).status_code == 200, "who waits the window out is let in, in either reading"
+
+
 def test_each_token_has_a_burst_of_its_own(emulator: EmulatorServer, api: httpx.Client) -> None:
     emulator.clock.freeze()
     api.put("/_emulator/tier", json={"burst": 2})
@@ -117,6 +134,8 @@ def test_the_daily_limit_is_the_accounts_until_midnight(emulator: EmulatorServer
         429,
     ]
     assert api.get(CONTACTS).json()["policyName"] == "DAILY"
+    assert api.get("/account-info/v3/api-usage/daily/private-apps").status_code == 429
+    emulator.behaviour.account_info_is_counted = False
     usage = api.get("/account-info/v3/api-usage/daily/private-apps").json()["results"][0]
     assert (usage["currentUsage"], usage["usageLimit"]) == (3, 3)
     assert usage["resetsAt"] == "2026-03-02T00:00:00.000Z"
@@ -170,10 +189,17 @@ def test_association_batches_have_a_bucket_of_their_own(emulator: EmulatorServer
     assert api.get(CONTACTS).status_code == 429
 
 
-def test_account_details_cost_nothing(emulator: EmulatorServer, api: httpx.Client) -> None:
-    api.put("/_emulator/tier", json={"burst": 0, "daily": 0})
-    details = api.get("/account-info/2026-03/details")
-    assert (details.status_code, details.json()["portalId"]) == (200, emulator.portal.id)
+@pytest.mark.parametrize(("counted", "status"), [(True, 429), (False, 200)])
+def test_account_details_cost_a_call_by_switch(
+    emulator: EmulatorServer, api: httpx.Client, counted: bool, status: int
+) -> None:
+    assert emulator.behaviour.account_info_is_counted
+    emulator.behaviour.account_info_is_counted = counted
+    emulator.clock.freeze()
+    api.put("/_emulator/tier", json={"burst": 1})
+    assert api.get("/account-info/2026-03/details").json()["portalId"] == emulator.portal.id
+    assert api.get("/account-info/2026-03/details").status_code == status
+    assert api.get("/account-info/v3/api-usage/daily/private-apps").status_code == status
     assert api.get("/account-info/v3/details", headers={"Authorization": ""}).status_code == 401
 
 

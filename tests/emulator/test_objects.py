@@ -9,6 +9,7 @@ import pytest
 
 from hubspot_emulator import EmulatorServer
 from hubspot_emulator.objecttype import STANDARD_TYPES, ObjectType
+from hubspot_emulator.portal import Portal
 
 CONTACTS = "/crm/v3/objects/contacts"
 
@@ -88,16 +89,18 @@ def test_null_clears_as_well(api: httpx.Client) -> None:
     assert api.get(f"{CONTACTS}/{id_}?properties=phone").json()["properties"]["phone"] is None
 
 
-@pytest.mark.parametrize("value", [1, 1.5, True, ["x"], {"x": "y"}])
-def test_values_are_strings(api: httpx.Client, value: object) -> None:
-    answer = api.post(CONTACTS, json={"properties": {"phone": value}})
+@pytest.mark.parametrize(
+    ("value", "taken"), [(1500, "1500"), (1.5, "1.5"), (True, "true"), (["x"], None), ({"x": "y"}, None)]
+)
+def test_values_are_strings(emulator: EmulatorServer, api: httpx.Client, value: object, taken: str | None) -> None:
+    body = {"properties": {"phone": value}}
+    answer = api.post(CONTACTS, json=body)
     assert (answer.status_code, answer.json()["category"]) == (400, "VALIDATION_ERROR")
-
-
-def test_scalars_are_taken_for_strings_when_switched_on(emulator: EmulatorServer, api: httpx.Client) -> None:
     emulator.behaviour.accept_json_scalars = True
-    id_ = make(api, "deals", amount=1500)  # type: ignore[arg-type]
-    assert api.get(f"/crm/v3/objects/deals/{id_}").json()["properties"]["amount"] == "1500"
+    answer = api.post(CONTACTS, json=body)
+    assert answer.status_code == (400 if taken is None else 201)
+    if taken is not None:
+        assert answer.json()["properties"]["phone"] == taken
 
 
 @pytest.mark.parametrize(
@@ -194,8 +197,26 @@ def test_an_unknown_id_is_a_404(api: httpx.Client, id_: str) -> None:
     assert (answer.status_code, answer.json()["category"]) == (404, "OBJECT_NOT_FOUND")
 
 
-def test_archiving_is_silent_when_there_is_nothing(api: httpx.Client) -> None:
-    assert api.delete(f"{CONTACTS}/999999").status_code == 204
+@pytest.mark.parametrize(("silent", "status"), [(True, 204), (False, 404)])
+def test_archiving_is_silent_when_there_is_nothing(
+    emulator: EmulatorServer, api: httpx.Client, silent: bool, status: int
+) -> None:
+    assert emulator.behaviour.archive_missing_is_silent
+    emulator.behaviour.archive_missing_is_silent = silent
+    id_ = make(api, email="a@example.com")
+    assert api.delete(f"{CONTACTS}/{id_}").status_code == 204
+    assert [api.delete(f"{CONTACTS}/{gone}").status_code for gone in (id_, "999999")] == [status, status]
+
+
+@pytest.mark.parametrize(("silent", "status"), [(False, 404), (True, 204)])
+def test_a_gdpr_delete_of_nothing_is_silent_by_switch(
+    emulator: EmulatorServer, api: httpx.Client, silent: bool, status: int
+) -> None:
+    assert not emulator.behaviour.gdpr_delete_missing_is_silent
+    emulator.behaviour.gdpr_delete_missing_is_silent = silent
+    assert api.post(f"{CONTACTS}/gdpr-delete", json={"objectId": "999999"}).status_code == status
+    by_email = {"objectId": "nobody@example.com", "idProperty": "email"}
+    assert api.post(f"{CONTACTS}/gdpr-delete", json=by_email).status_code == 204
 
 
 def test_the_email_of_an_archived_contact_is_free(api: httpx.Client) -> None:
@@ -286,8 +307,12 @@ def test_contacts_and_other_types_name_their_modified_date_differently(api: http
     assert "hs_lastmodifieddate" in api.get(f"/crm/v3/objects/deals/{deal}").json()["properties"]
 
 
-def test_ids_of_different_types_may_be_equal(api: httpx.Client) -> None:
-    assert make(api, email="a@example.com") == make(api, "deals", dealname="x") == "951"
+@pytest.mark.parametrize("first", [951, 7_000_000_000])
+def test_ids_of_different_types_may_be_equal(emulator: EmulatorServer, api: httpx.Client, first: int) -> None:
+    assert emulator.behaviour.first_record_id == 951
+    emulator.behaviour.first_record_id = first
+    emulator.account.portal = Portal(clock=emulator.clock, behaviour=emulator.behaviour)
+    assert make(api, email="a@example.com") == make(api, "deals", dealname="x") == str(first)
 
 
 # merging

@@ -40,6 +40,13 @@ def test_every_switch_says_where_it_is_known_from() -> None:
         assert re.match(r"\[[DOCI]\]", text), field.name
 
 
+def test_what_is_inferred_is_a_switch_with_a_test_of_both_readings() -> None:
+    rows = [line for line in README.splitlines() if re.search(r"\| I \|", line)]
+    assert len(rows) > 8
+    switches = {field.name for field in dataclasses.fields(Behaviour)}
+    assert [row for row in rows if not switches & set(re.findall(r"`(\w+)`", row))] == []
+
+
 def test_every_fault_tier_and_control_route_is_listed() -> None:
     listed = README.replace("`521`–`524`", "`521` `522` `523` `524`")
     assert [kind for kind in KINDS if f"`{kind}`" not in listed] == []

@@ -98,6 +98,21 @@ def test_the_command_serves_a_seeded_portal_until_it_is_interrupted() -> None:
     assert state["behaviour"]["search_lag_seconds"] == 2.0
 
 
+def test_what_a_person_starts_has_an_index_that_lags_and_a_test_has_not() -> None:
+    code = "from hubspot_emulator import serve; serve(0, on_ready=lambda url: print(url, flush=True))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        too_late = threading.Timer(30, process.kill)
+        too_late.start()
+        try:
+            assert process.stdout is not None
+            state = httpx.get(f"{process.stdout.readline().strip()}/_emulator").json()
+        finally:
+            process.kill()
+            too_late.cancel()
+    assert state["behaviour"]["search_lag_seconds"] == 2.0
+    assert EmulatorServer().behaviour.search_lag_seconds == 0.0
+
+
 def test_starting_takes_less_than_a_second_of_this_process() -> None:
     """Processor time, so that a busy machine does not decide."""
     began = time.process_time()

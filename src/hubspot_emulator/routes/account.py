@@ -41,7 +41,11 @@ def daily_usage(account: Account, request: Request) -> Answer:
 
 ROUTES = (
     Route(
-        "account.details", "GET", ("/account-info/v3/details", f"/account-info/{DATED}/details"), details, bucket="none"
+        "account.details",
+        "GET",
+        ("/account-info/v3/details", f"/account-info/{DATED}/details"),
+        details,
+        bucket="account",
     ),
     Route(
         "account.daily_usage",
@@ -52,6 +56,6 @@ ROUTES = (
             f"/account-info/{DATED}/api-usage/daily/private-apps",
         ),
         daily_usage,
-        bucket="none",
+        bucket="account",
     ),
 )

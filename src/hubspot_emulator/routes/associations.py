@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -58,14 +59,22 @@ def _default(account: Account, origin: Table, record: Record, target: Table, oth
     ]
 
 
+ShownId = Callable[[int], str | int]
+
+
+def _shown_id(account: Account, request: Request) -> ShownId:
+    """How this call's answer writes the ids of associated records (`association_ids_are_numbers`)."""
+    return int if account.behaviour.association_ids_are_numbers and f"/{DATED}/" not in request.path else str
+
+
 def _labelled(
-    origin: Table, record: Record, target: Table, other: Record, types: list[AssociationType]
+    origin: Table, record: Record, target: Table, other: Record, types: list[AssociationType], shown_id: ShownId
 ) -> dict[str, Any]:
     return {
         "fromObjectTypeId": origin.type.type_id,
-        "fromObjectId": str(record.id),
+        "fromObjectId": shown_id(record.id),
         "toObjectTypeId": target.type.type_id,
-        "toObjectId": str(other.id),
+        "toObjectId": shown_id(other.id),
         "labels": [type_.label for type_ in types if type_.label is not None],
     }
 
@@ -80,14 +89,15 @@ def list_of(account: Account, request: Request) -> Answer:
     limit = request.number("limit", _PAGE, low=1, high=_PAGE)
     first = request.number("after", 0, low=0, high=10**18)
     rows = [row for row in account.portal.relations.targets(origin, record, target) if row[0] >= first]
-    body: dict[str, Any] = {"results": [_row(other, types) for other, types in rows[:limit]]}
+    shown_id = _shown_id(account, request)
+    body: dict[str, Any] = {"results": [_row(other, types, shown_id) for other, types in rows[:limit]]}
     if len(rows) > limit:
         body["paging"] = {"next": {"after": str(rows[limit][0]), "link": f"?after={rows[limit][0]}"}}
     return Answer(body)
 
 
-def _row(other: int, types: list[AssociationType]) -> dict[str, Any]:
-    return {"toObjectId": str(other), "associationTypes": [type_.wire() for type_ in types]}
+def _row(other: int, types: list[AssociationType], shown_id: ShownId) -> dict[str, Any]:
+    return {"toObjectId": shown_id(other), "associationTypes": [type_.wire() for type_ in types]}
 
 
 def _single(account: Account, request: Request) -> tuple[Table, Record, Table, Record]:
@@ -105,7 +115,7 @@ def put_labelled(account: Account, request: Request) -> Answer:
     origin, record, target, other = _single(account, request)
     types = account.portal.relations.specified(origin.type, target.type, request.json)
     account.portal.relations.associate(origin, record, target, other, types)
-    return Answer(_labelled(origin, record, target, other, types), 201)
+    return Answer(_labelled(origin, record, target, other, types, _shown_id(account, request)), 201)
 
 
 def delete(account: Account, request: Request) -> Answer:
@@ -121,6 +131,7 @@ def delete(account: Account, request: Request) -> Answer:
 def batch_read(account: Account, request: Request) -> Answer:
     """Up to 1,000 ids. A record without associations is an error in a 207, and means "none" [O]."""
     origin, target = tables_of(account, request)
+    shown_id = _shown_id(account, request)
     results: list[dict[str, Any]] = []
     errors: list[Problem] = []
     for one in inputs_of(request.object, _MAX_READ):
@@ -137,7 +148,7 @@ def batch_read(account: Account, request: Request) -> Answer:
         if not rows:
             errors.append(none_found(origin, target, id_))
             continue
-        result: dict[str, Any] = {"from": {"id": id_}, "to": [_row(*row) for row in rows[:_PAGE]]}
+        result: dict[str, Any] = {"from": {"id": id_}, "to": [_row(*row, shown_id) for row in rows[:_PAGE]]}
         if len(rows) > _PAGE:
             result["paging"] = {"next": {"after": str(rows[_PAGE][0]), "link": "?after"}}
         results.append(result)
@@ -167,7 +178,7 @@ def batch_create(account: Account, request: Request) -> Answer:
             errors.append(problem)
             continue
         account.portal.relations.associate(origin, record, target, other, types)
-        results.append(_labelled(origin, record, target, other, types))
+        results.append(_labelled(origin, record, target, other, types, _shown_id(account, request)))
     return batch_answer(account, results, errors, 201)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from hubspot_emulator.account import Account
 from hubspot_emulator.batch import Batch
 from hubspot_emulator.merge import gdpr_delete, merge
-from hubspot_emulator.problems import BadRequest
+from hubspot_emulator.problems import BadRequest, NotFound
 from hubspot_emulator.record import Record, shown
 from hubspot_emulator.router import DATED, Handler, Route
 from hubspot_emulator.table import Table
@@ -89,11 +89,13 @@ def update(account: Account, request: Request) -> Answer:
 
 
 def archive(account: Account, request: Request) -> Answer:
-    """204 for an id that is not there as well [C]."""
+    """204 for an id that is not there as well, unless `archive_missing_is_silent` is off."""
     table = _table(account, request)
     record = account.portal.find(table, request.params["record_id"], id_property=request.text("idProperty"))
     if record is not None:
         account.portal.archive(table, record)
+    elif not account.behaviour.archive_missing_is_silent:
+        raise NotFound("resource not found", ids=[request.params["record_id"]])
     return Answer(None, 204)
 
 
