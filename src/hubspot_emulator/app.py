@@ -50,9 +50,9 @@ class EmulatorApp:
                 answer = self.controlled(request)
             await _send(send, answer.status, answer.encoded(), {"content-type": "application/json"})
             return
-        await self._answer_api(request, scope.get("client"), send)
+        await self._answer_api(request, scope.get("client"), receive, send)
 
-    async def _answer_api(self, request: Request, client: tuple[str, int] | None, send: Any) -> None:
+    async def _answer_api(self, request: Request, client: tuple[str, int] | None, receive: Any, send: Any) -> None:
         account = self.account
         with account.lock:
             exchange = _Exchange(account, self._api, request)
@@ -66,6 +66,7 @@ class EmulatorApp:
             account.calls.add(exchange.call(0 if is_cut else answer.status, fault))
         if is_cut and self._cut is not None and client is not None:
             self._cut(client)
+            await receive()  # until the server has noticed; it would complain of a request without an answer
             return
         if "content-type" not in answer.headers and encoded:
             answer.headers["content-type"] = "application/json;charset=utf-8"

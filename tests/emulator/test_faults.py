@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 import httpx
@@ -78,6 +79,22 @@ def test_a_cut_connection_has_no_answer(emulator: EmulatorServer, api: httpx.Cli
         api.get(CONTACTS)
     assert emulator.calls()[-1].status == 0
     assert api.get(CONTACTS).status_code == 200
+
+
+def test_a_cut_connection_is_no_error_of_the_server(emulator: EmulatorServer, api: httpx.Client) -> None:
+    said: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = said.append  # type: ignore[method-assign]
+    logging.getLogger("uvicorn.error").addHandler(handler)
+    try:
+        for kind in ("cut", "cut-after"):
+            emulator.fault(kind)
+            with pytest.raises(httpx.RemoteProtocolError):
+                api.post(CONTACTS, json=NEW)
+        assert api.get(CONTACTS).status_code == 200
+    finally:
+        logging.getLogger("uvicorn.error").removeHandler(handler)
+    assert said == []
 
 
 def test_truncated_json_is_no_json(emulator: EmulatorServer, api: httpx.Client) -> None:
