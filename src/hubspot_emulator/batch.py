@@ -47,7 +47,7 @@ class Batch:
 
         def prepare(one: Mapping[str, Any]) -> _Prepared:
             cleaned = self._portal.values.for_new(self._table, one.get("properties"))
-            links = self._portal.relations.wanted(self._table, one.get("associations"))
+            links = self._portal.relations.wanted(self._table, one.get("associations"), merged=False)
             return _Prepared(trace_id_of(one), cleaned, None, tuple(links))
 
         return self._write(inputs, prepare, created=201)

@@ -77,6 +77,13 @@ class PropertyDefinition:
                 return self._error("INVALID_OPTION", f"{one} was not one of the allowed options: [{allowed}]")
         return value
 
+    def added(self, parsed: str, before: str) -> str:
+        """What is stored of a parsed value: `;blue` adds to the checkboxes that are ticked already [D]."""
+        if self.field_type != "checkbox" or ";" not in parsed:
+            return parsed
+        kept = before.split(";") if parsed.startswith(";") else []
+        return ";".join(dict.fromkeys(one for one in [*kept, *parsed.split(";")] if one))
+
     def _parse_number(self, value: str) -> str | PropertyError:
         try:
             number = float(value)

@@ -86,17 +86,17 @@ class Relations:
             if primary.type_id in types:
                 self.store.unlink(primary, from_id, other)
 
-    def wanted(self, origin: Table, raw: object) -> list[Link]:
-        """The `associations` of a create request: `[{to: {id}, types: [...]}]`.
+    def wanted(self, origin: Table, raw: object, *, merged: bool = True) -> list[Link]:
+        """The `associations` of a create request: `[{to: {id}, types: [...]}]`; `merged`: merged ids resolve.
 
         Raises BadRequest for a type that starts elsewhere, NotFound for a record that is not there."""
         if raw is None:
             return []
         if not isinstance(raw, list) or not all(isinstance(one, Mapping) for one in raw):
             raise BadRequest("Invalid input JSON: associations must be a list of {to, types}")
-        return [self._link(origin, one) for one in raw]
+        return [self._link(origin, one, merged) for one in raw]
 
-    def _link(self, origin: Table, raw: Mapping[str, Any]) -> Link:
+    def _link(self, origin: Table, raw: Mapping[str, Any], merged: bool) -> Link:
         types, to = raw.get("types"), raw.get("to")
         id_ = to.get("id") if isinstance(to, Mapping) else None
         if not isinstance(types, list) or not types or not isinstance(id_, str | int):
@@ -106,13 +106,15 @@ class Relations:
                 found = self.specified(origin.type, target.type, types)
             except BadRequest:
                 continue
-            return Link(target, self.live(target, str(id_)), tuple(found))
+            return Link(target, self.live(target, str(id_), merged=merged), tuple(found))
         raise BadRequest(f"No association of {origin.type.name} has the types {types}")
 
-    def live(self, table: Table, id_: str) -> Record:
-        """Raises NotFound unless the record is there; merged ids resolve."""
+    def live(self, table: Table, id_: str, *, merged: bool = True) -> Record:
+        """Raises NotFound unless the record is there; `merged`: or another that it was merged into."""
         number = int(id_) if id_.isascii() and id_.isdecimal() and len(id_) < 19 else None
-        record = None if number is None else table.resolve(number)
+        record = None
+        if number is not None:
+            record = table.resolve(number) if merged else table.live(number)
         if record is None:
             raise NotFound(f"{table.type.singular.upper()} {id_} not found", ids=[id_])
         return record

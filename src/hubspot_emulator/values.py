@@ -57,7 +57,8 @@ class Values:
                 if isinstance(parsed, PropertyError):
                     errors.append(parsed)
                 else:
-                    cleaned[name] = parsed
+                    before = record.properties.get(name, "") if record is not None else ""
+                    cleaned[name] = definition.added(parsed, before)
         if error := self._stage_error(table, cleaned, record):
             errors.append(error)
         if errors:

@@ -260,3 +260,26 @@ def test_a_merge_leaves_one_primary_company(api: httpx.Client, contact: str, com
     link(api, "contacts", winner, "companies", own)
     api.post("/crm/v3/objects/contacts/merge", json={"primaryObjectId": winner, "objectIdToMerge": contact})
     assert types_of(api, "contacts", winner, "companies") == {company: {279}, own: {279, 1}}
+
+
+def test_a_merged_id_associates_in_single_calls_and_not_in_batches(
+    api: httpx.Client, contact: str, company: str
+) -> None:
+    gone = make(api, "contacts", email="b@example.com")
+    api.post("/crm/v3/objects/contacts/merge", json={"primaryObjectId": contact, "objectIdToMerge": gone})
+    pair = {"from": {"id": gone}, "to": {"id": company}}
+    typed = {**pair, "types": [UNLABELLED], "type": "contact_to_company"}
+    for path, one in (
+        (f"{V4}/contacts/companies/batch/create", typed),
+        (f"{V4}/contacts/companies/batch/associate/default", pair),
+        ("/crm/v3/associations/contacts/companies/batch/create", typed),
+    ):
+        answer = api.post(path, json={"inputs": [one]})
+        assert (answer.status_code, answer.json()["errors"][0]["context"]["ids"]) == (207, [gone]), path
+    to_gone = [{"to": {"id": gone}, "types": [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 280}]}]
+    body = {"properties": {"name": "x"}, "associations": to_gone}
+    assert api.post("/crm/v3/objects/companies/batch/create", json={"inputs": [body]}).status_code == 404
+    assert types_of(api, "contacts", contact, "companies") == {}
+    link(api, "contacts", gone, "companies", company)
+    other = api.post("/crm/v3/objects/companies", json=body).json()["id"]
+    assert set(types_of(api, "contacts", contact, "companies")) == {company, other}

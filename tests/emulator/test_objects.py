@@ -153,6 +153,19 @@ def test_enumerations_take_values_and_not_labels(api: httpx.Client) -> None:
     assert answer.status_code == 400
 
 
+def test_a_leading_semicolon_adds_to_checkboxes(api: httpx.Client) -> None:
+    options = [{"label": value.title(), "value": value} for value in ("red", "blue", "green")]
+    definition = {"name": "colours", "label": "Colours", "type": "enumeration", "fieldType": "checkbox"}
+    body = {**definition, "groupName": "contactinformation", "options": options}
+    assert api.post("/crm/v3/properties/contacts", json=body).status_code == 201
+    id_ = make(api, colours="red;blue")
+    for sent, kept in ((";green;red", "red;blue;green"), ("blue", "blue"), (";red", "blue;red"), ("", None)):
+        api.patch(f"{CONTACTS}/{id_}", json={"properties": {"colours": sent}})
+        assert api.get(f"{CONTACTS}/{id_}?properties=colours").json()["properties"]["colours"] == kept
+    refused = api.patch(f"{CONTACTS}/{id_}", json={"properties": {"colours": ";pink"}})
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "INVALID_OPTION")
+
+
 def test_a_lifecycle_stage_goes_forward_only_and_silently(api: httpx.Client) -> None:
     id_ = make(api, email="a@example.com", lifecyclestage="opportunity")
     answer = api.patch(f"{CONTACTS}/{id_}", json={"properties": {"lifecyclestage": "lead", "phone": "1"}})

@@ -29,9 +29,9 @@ def tables_of(account: Account, request: Request) -> tuple[Table, Table]:
 
 
 def both_of(account: Account, origin: Table, from_id: str, target: Table, to_id: str) -> tuple[Record, Record]:
-    """Both ends of an association. Raises NotFound."""
+    """Both ends of an association in a batch, where merged ids do not resolve. Raises NotFound."""
     live = account.portal.relations.live
-    return live(origin, from_id), live(target, to_id)
+    return live(origin, from_id, merged=False), live(target, to_id, merged=False)
 
 
 def batch_answer(account: Account, results: list[Any], errors: list[Problem], status: int) -> Answer:
