@@ -29,7 +29,6 @@ QUICK = (
     "tests/jobloop/test_operating.py",
     "tests/jobloop/test_locks.py",
     "tests/jobloop/test_pausing.py",
-    "tests/jobloop/test_neighbours.py",
     "tests/jobloop/test_interruption.py",
     "tests/jobloop/test_plans.py",
 )
@@ -86,6 +85,7 @@ MUTATIONS = (
         WORKING,
         ".with_for_update(skip_locked=True, key_share=True, of=queue.table)\n        )",
         ".with_for_update(skip_locked=True, of=queue.table)\n        )",
+        ("tests/jobloop/test_neighbours.py",),
     ),
     Mutation(
         "claim: a fresh request starts at retry_count 0",
@@ -350,7 +350,6 @@ MUTATIONS = (
         "store.py",
         'is_alone = default == "read committed" and',
         "is_alone =",
-        ("tests/jobloop/test_neighbours.py",),
     ),
     Mutation(
         "a transaction around every statement behind a pooler",

@@ -87,6 +87,27 @@ async def test_settle_that_waits_for_a_users_update_keeps_the_users_word(desk: D
     assert (await desk.ticket()).crm_status == "Queued"
 
 
+async def test_statements_are_read_committed_where_the_server_says_otherwise(desk: Desk, caplog: Any) -> None:
+    """Under REPEATABLE READ each would fail on a row that somebody changed meanwhile, and have to be run again."""
+    await desk.sql(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = ''repeatable read''', "
+        "current_database()); END $$"
+    )
+    await desk.engine.dispose()
+    await desk.queue(1)
+    store = Store(make_queue(), desk.engine)
+    (claim,) = await store.claim(1)
+    caplog.set_level("INFO", "jobloop")
+    async with desk.engine.connect() as user:
+        await user.execute(sa.text("UPDATE tickets SET title = 'edited'"))
+        settling = asyncio.create_task(store.settle([(claim, Settlement.completed())]))
+        await until_blocked(desk, 1)
+        await user.commit()
+
+    assert await settling == {claim.key: Role.COMPLETE}
+    assert "trying the statement again" not in caplog.text
+
+
 async def test_zombie_settle_changes_nothing(desk: Desk) -> None:
     await desk.queue(1)
     store = Store(make_queue(), desk.engine)

@@ -193,6 +193,16 @@ async def test_only_one_worker_probes(desk: Desk) -> None:
     assert claimed == 1
 
 
+async def test_another_worker_probes_when_the_one_that_probed_was_lost(desk: Desk) -> None:
+    control = Control(pausable(), desk.engine)
+    await control.pause("503", timedelta(0), paused_by="worker")
+    assert await control.begin_probe() is not None
+    assert await control.begin_probe() is None
+    await desk.sql("UPDATE jobloop_pauses SET probing_until = now() - interval '1 s'")
+
+    assert await control.begin_probe() is not None
+
+
 async def test_operators_pause_is_not_weakened_by_a_worker(desk: Desk) -> None:
     control = Control(pausable(), desk.engine)
     await control.pause("ask Monday")
