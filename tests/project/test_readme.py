@@ -7,19 +7,21 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import jobloop
 from crm_sync.settings import Settings
+from hubspot_emulator import EmulatorServer
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
 async def test_the_ten_lines_work_as_they_stand(engine: AsyncEngine) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
     class Base(DeclarativeBase):
         pass
@@ -49,3 +51,8 @@ def test_it_names_settings_and_make_targets_that_exist_and_stays_short() -> None
     for target in re.findall(r"^make (\w+)|`make (\w+)", README, re.MULTILINE):
         assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target
     assert len(README.splitlines()) <= 150
+
+
+def test_the_emulator_s_example_runs() -> None:
+    _, code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {"EmulatorServer": EmulatorServer, "httpx": httpx})
