@@ -52,6 +52,8 @@ class OfficialClient(Protocol):
     def separate(self, origin: str, id_: str, target: str, other: str) -> None: ...
     def batch_associations(self, origin: str, target: str, verb: str, body: Json) -> Json | None: ...
     def labels(self, origin: str, target: str) -> list[Json]: ...
+    def create_label(self, origin: str, target: str, name: str, label: str) -> list[Json]: ...
+    def delete_label(self, origin: str, target: str, type_id: int) -> None: ...
     def create_schema(self, body: Json) -> Json: ...
     def schema(self, name: str) -> Json: ...
     def delete_schema(self, name: str) -> None: ...
@@ -140,6 +142,13 @@ class ApiClient:
     def labels(self, origin: str, target: str) -> list[Json]:
         api = self._crm.associations.v4.schema.definitions_api
         return self._do(api.get_all, origin, target)["results"]
+
+    def create_label(self, origin: str, target: str, name: str, label: str) -> list[Json]:
+        api = self._crm.associations.v4.schema.definitions_api
+        return self._do(api.create, origin, target, {"name": name, "label": label})["results"]
+
+    def delete_label(self, origin: str, target: str, type_id: int) -> None:
+        self._do(self._crm.associations.v4.schema.definitions_api.remove, origin, target, type_id)
 
     def create_schema(self, body: Json) -> Json:
         return self._do(self._crm.schemas.core_api.create, body)
@@ -275,6 +284,14 @@ class SdkClient:
     def labels(self, origin: str, target: str) -> list[Json]:
         call = self._crm.associations_schema.labels.list_labels
         return self._do(call, target, from_object_type=origin)["results"]
+
+    def create_label(self, origin: str, target: str, name: str, label: str) -> list[Json]:
+        call = self._crm.associations_schema.labels.create_label
+        return self._do(call, target, from_object_type=origin, name=name, label=label)["results"]
+
+    def delete_label(self, origin: str, target: str, type_id: int) -> None:
+        call = self._crm.associations_schema.labels.delete_label
+        self._do(call, type_id, from_object_type=origin, to_object_type=target)
 
     def create_schema(self, body: Json) -> Json:
         return self._do(

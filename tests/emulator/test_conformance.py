@@ -338,6 +338,17 @@ def test_labels_name_the_types_of_a_pair(client: OfficialClient) -> None:
     assert types[1]["label"] == "Primary"
 
 
+def test_a_label_is_made_and_removed(client: OfficialClient, space: Namespace) -> None:
+    made = client.create_label("contacts", "companies", f"{space.word}_adviser", f"Adviser {space.word}")
+    type_id = int(made[0]["typeId"])
+    try:
+        assert (made[0]["category"], made[0]["label"]) == ("USER_DEFINED", f"Adviser {space.word}")
+        assert type_id in {row["typeId"] for row in client.labels("contacts", "companies")}
+    finally:
+        client.delete_label("contacts", "companies", type_id)
+    assert type_id not in {row["typeId"] for row in client.labels("contacts", "companies")}
+
+
 def test_a_property_is_defined_used_and_archived(client: OfficialClient, space: Namespace) -> None:
     name = f"{space.word}_level"
     body = {

@@ -28,7 +28,7 @@ def create_label(account: Account, request: Request) -> Answer:
     if any(one.label == label for one in types.between(origin.type, target.type).values()):
         raise BadRequest(f"The label {label} already exists")
     there, back = types.add_label(origin.type, target.type, name, label, inverse)
-    return Answer({"results": [there.wire()] if there is back else [there.wire(), back.wire()]}, 201)
+    return Answer({"results": [there.wire()] if there is back else [there.wire(), back.wire()]})
 
 
 def _own_label(account: Account, request: Request, type_id: object) -> AssociationType:
