@@ -248,7 +248,9 @@ async def test_bulk_update_by_a_user_that_deadlocks_does_not_kill_the_cycle(desk
     assert "40P01, trying the statement again" in caplog.text
 
 
-async def test_settle_that_cannot_get_its_lock_does_not_make_the_row_an_error(desk: Desk, monkeypatch: Any) -> None:
+async def test_settle_that_cannot_get_its_lock_does_not_make_the_row_an_error(
+    desk: Desk, monkeypatch: Any, caplog: Any
+) -> None:
     """A user's long transaction is no fault of the row, whose handler did its work."""
     await desk.queue(1)
     await desk.sql("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lock_timeout = 50', current_database()); END $$")
@@ -256,12 +258,20 @@ async def test_settle_that_cannot_get_its_lock_does_not_make_the_row_an_error(de
     monkeypatch.setattr("jobloop.store._MOST_TRIES", 2)
     async with desk.engine.connect() as user:
 
+        async def let_go() -> None:
+            while not ("refused" in caplog.text or "left to the rescue" in caplog.text):
+                await asyncio.sleep(0.001)
+            await user.rollback()
+
         async def sync(row: Any) -> Complete:
             await user.execute(sa.text("SELECT 1 FROM tickets FOR UPDATE"))
+            tasks.append(asyncio.create_task(let_go()))
             return Complete(values={"external_id": "known"})
 
-        report = await loop_of(desk, each(sync)).run_once()
-        await user.rollback()
+        tasks: list[asyncio.Task[None]] = []
+        async with asyncio.timeout(20):
+            report = await loop_of(desk, each(sync)).run_once()
+            await asyncio.gather(*tasks)
 
     assert (report.failed, report.lost) == (0, 1)
     assert (await desk.ticket()).crm_status == "Processing", "the rescue brings it back"
