@@ -67,6 +67,10 @@ class Behaviour:
     """[I] A call that a ten-second or one-second limit refused fills its window as well, so that knocking without a
     pause is refused for ever. False: only answered calls count."""
 
+    promoted_email_keeps_former: bool = False
+    """[I] When a secondary e-mail is written as the first one, the former first one becomes a secondary one. False: it
+    is replaced, as by any other e-mail, and finds the contact no more."""
+
     association_ids_are_numbers: bool = False
     """[C] `toObjectId` and `fromObjectId` come as JSON numbers under v4 paths. False: as text, as both official
     clients declare. Dated paths always answer text."""

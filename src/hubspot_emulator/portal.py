@@ -128,6 +128,7 @@ class Portal:
         """Update from cleaned values without a conflict. A lifecycle stage that would go backwards is left out,
         silently [O]."""
         changes = forward_only(record, cleaned)
+        changes |= self._promoted(table, record, changes)
         before = self.index.snapshot(record)
         claims_unique = any(name in table.unique for name in changes)
         updated_ms = record.updated_ms
@@ -142,6 +143,16 @@ class Portal:
         table.version += 1
         self.index.written(table, record, before)
         return record
+
+    def _promoted(self, table: Table, record: Record, changes: Mapping[str, str]) -> dict[str, str]:
+        """The secondary e-mails that are left when `changes` makes one of them the first; else nothing."""
+        email, listed = changes.get("email"), record.properties.get("hs_additional_emails")
+        if not table.type.has_email or not email or not listed or email not in listed.split(";"):
+            return {}
+        kept = [one for one in listed.split(";") if one != email]
+        if self.behaviour.promoted_email_keeps_former and (former := record.properties.get("email")):
+            kept.append(former)
+        return {"hs_additional_emails": ";".join(kept)}
 
     def loses_a_result(self) -> bool:
         """Whether this batch answer is the one that silently lacks a result (`silent_loss_every`)."""

@@ -360,6 +360,21 @@ def test_a_merge_keeps_the_primary_and_fills_its_gaps(api: httpx.Client) -> None
     assert properties["hs_merged_object_ids"] == other
 
 
+@pytest.mark.parametrize(("keeps", "secondary"), [(False, None), (True, "a@example.com")])
+def test_a_secondary_email_that_becomes_the_first_may_keep_the_former(
+    emulator: EmulatorServer, api: httpx.Client, keeps: bool, secondary: str | None
+) -> None:
+    emulator.behaviour.promoted_email_keeps_former = keeps
+    winner, other = make(api, email="a@example.com"), make(api, email="b@example.com")
+    merged(api, winner, other)
+    one = {"id": "b@example.com", "idProperty": "email", "properties": {"email": "b@example.com"}}
+    assert api.post(f"{CONTACTS}/batch/upsert", json={"inputs": [one]}).json()["results"][0]["id"] == winner
+    properties = api.get(f"{CONTACTS}/{winner}?properties=email,hs_additional_emails").json()["properties"]
+    assert (properties["email"], properties["hs_additional_emails"]) == ("b@example.com", secondary)
+    assert api.get(f"{CONTACTS}/b@example.com?idProperty=email").json()["id"] == winner
+    assert api.get(f"{CONTACTS}/a@example.com?idProperty=email").status_code == (200 if keeps else 404)
+
+
 def test_a_secondary_email_finds_the_contact_and_conflicts(api: httpx.Client) -> None:
     winner, other = make(api, email="a@example.com"), make(api, email="b@example.com")
     merged(api, winner, other)
