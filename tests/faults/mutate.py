@@ -242,7 +242,7 @@ MUTATIONS = (
     ),
     Mutation("rescue: poison after max_rescues", WORKING, "is_poison = lost >= sa", "is_poison = lost > sa"),
     Mutation("rescue: the lost worker is counted", WORKING, "        c.rescue_count: lost,\n", ""),
-    Mutation("rescue: no fresh request", WORKING, "(is_poison, sa.null()), else_=CLOCK", "(is_poison, sa.null())"),
+    Mutation("rescue: no fresh request", WORKING, "sa.case((is_poison, sa.null()), else_=CLOCK)", "sa.null()"),
     Mutation(
         "rescue: the dead worker's token is taken away",
         WORKING,
