@@ -76,6 +76,11 @@ class Model:
         ]
         return [] if self.is_paused else [number for *_, number in sorted(found)]
 
+    def turn(self, number: int) -> tuple[bool, int, int]:
+        """What decides when a row is claimed. Retries that became due in the same moment of the model have equal turns."""
+        retry_at = self.rows[number].retry_at
+        return (False, 0, number) if retry_at is None else (True, retry_at, 0)
+
     def claim(self, number: int, token: UUID) -> None:
         row = self.rows[number]
         if row.retry_at is None:
@@ -172,7 +177,10 @@ class QueueMachine(RuleBasedStateMachine):
     def claim(self, batch_size: int) -> Any:
         due = self.model.due()
         claims = self.run(self.store.claim(batch_size))
-        assert [claim.key for claim in claims] == due[:batch_size]
+        claimed = [claim.key for claim in claims]
+        assert len(claimed) == len(set(claimed)), claimed
+        assert set(claimed) <= set(due)
+        assert [*map(self.model.turn, claimed)] == [*map(self.model.turn, due[:batch_size])], (claimed, due)
         for claim in claims:
             self.model.claim(claim.key, claim.token)
             assert claim.retry_count == self.model.rows[claim.key].retry_count

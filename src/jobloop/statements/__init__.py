@@ -6,7 +6,9 @@ The shape of each is measured (see docs/design.md); a test pins its text and its
 - The database's clock decides: statement_timestamp() in predicates (STABLE, so it can bound an index scan),
   clock_timestamp() only for values written.
 - Rows are locked FOR NO KEY UPDATE, so that a foreign-key check on the row neither blocks nor hides it.
-- Waiting statements lock in primary-key order, so that two workers cannot deadlock.
+- Waiting statements take their rows in primary-key order, so that two workers do not deadlock; on a table so small that
+  PostgreSQL reads all of it, in the table's own order. What deadlocks all the same, with a user's bulk update, is run
+  again.
 - Columns with an ORM `onupdate` are set to themselves: bookkeeping is not a change of the user's row.
 """
 
