@@ -77,7 +77,7 @@ class Model:
         return [] if self.is_paused else [number for *_, number in sorted(found)]
 
     def turn(self, number: int) -> tuple[bool, int, int]:
-        """What decides when a row is claimed. Retries that became due in the same moment of the model have equal turns."""
+        """What decides when a row is claimed. Retries that became due in one moment of the model have equal turns."""
         retry_at = self.rows[number].retry_at
         return (False, 0, number) if retry_at is None else (True, retry_at, 0)
 
