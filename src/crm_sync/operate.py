@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crm_sync.database import database_errors
 from jobloop import JobQueue, statements
+from jobloop.pause import PauseState
 from jobloop.status import Role
 
 
@@ -21,6 +22,7 @@ class QueueStatus:
     waiting            Queued, but a retry whose time has not come
     expired            Processing, but the worker is gone: the next cycle rescues them
     oldest_due_at      since when the longest waiting due row is due; None when nothing is due
+    pause              why nothing is claimed now; None when the queue runs
     """
 
     queue: str
@@ -31,6 +33,7 @@ class QueueStatus:
     complete: int = 0
     error: int = 0
     oldest_due_at: datetime | None = None
+    pause: PauseState | None = None
 
     @property
     def due(self) -> int:
@@ -51,6 +54,7 @@ class QueueStatus:
             **{name: getattr(self, name) for name in names},
             "oldest_due_at": self.oldest_due_at.isoformat() if self.oldest_due_at and self.due else None,
             "oldest_due_seconds": None if age is None else round(age, 1),
+            "paused": self.pause.as_dict() if self.pause else None,
         }
 
 
@@ -81,6 +85,8 @@ async def queue_status(engine: AsyncEngine, queue: JobQueue) -> QueueStatus:
     """Raises DatabaseUnavailableError."""
     async with database_errors(engine.url), engine.connect() as connection:
         by_role = {row.role: row for row in await connection.execute(statements.counts(queue))}
+        paused = await connection.execute(statements.paused(queue, queue.pauses)) if queue.pauses is not None else ()
+        pauses = [PauseState.of(row) for row in paused]
     numbers = {role.value: by_role[role.value].rows for role in Role if role.value in by_role}
     queued, processing = by_role.get(Role.QUEUED.value), by_role.get(Role.PROCESSING.value)
     return QueueStatus(
@@ -89,6 +95,7 @@ async def queue_status(engine: AsyncEngine, queue: JobQueue) -> QueueStatus:
         waiting=queued.waiting if queued else 0,
         expired=processing.expired if processing else 0,
         oldest_due_at=queued.oldest_due_at if queued else None,
+        pause=pauses[0] if pauses else None,
     )
 
 

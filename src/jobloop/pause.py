@@ -62,6 +62,16 @@ class PauseState:
     def of(cls, row: Any) -> PauseState:
         return cls(row.queue, row.reason, row.paused_by, row.paused_at, row.until, row.probes)
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, without the queue's name."""
+        return {
+            "reason": self.reason,
+            "by": self.paused_by,
+            "since": self.paused_at.isoformat(),
+            "until": self.until.isoformat() if self.until else None,
+            "failed_probes": self.probes,
+        }
+
 
 class PauseWatch:
     """Counts what handlers answer, and tells when the queue should pause (pure).

@@ -62,6 +62,18 @@ async def test_pause_and_resume(shell: Shell, migrated_engine: AsyncEngine) -> N
     assert "contacts was not paused." in shell.run("queue", "resume").stdout
 
 
+async def test_status_says_that_a_queue_is_paused_and_why(shell: Shell) -> None:
+    shell.run("queue", "pause", "--reason", "month end", "--for", "2h")
+
+    assert "contacts is paused since" in (said := shell.run("queue", "status").stdout)
+    assert "by operator, probed at" in said
+    assert said.rstrip().endswith(": month end")
+    (queue,) = json.loads(shell.run("queue", "status", "--json").stdout)["queues"]
+    assert (queue["paused"]["reason"], queue["paused"]["by"]) == ("month end", "operator")
+    shell.run("queue", "resume")
+    assert "paused" not in shell.run("queue", "status").stdout
+
+
 async def test_doctor_finds_the_shipped_table_healthy(shell: Shell, contacts: Contacts) -> None:
     await contacts.add(3)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def show_status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """How many rows wait, run, are done and failed, and since when the oldest waits."""
+    """How many rows wait, run, are done and failed, since when the oldest waits, and whether the queue is paused."""
     from crm_sync.cli.opening import with_runtime
     from crm_sync.cli.screen import console, duration, table
     from crm_sync.operate import queue_status
@@ -29,3 +29,11 @@ def show_status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
         for s in statuses
     ]
     console().print(table("Queues", ("queue", *numbers, "oldest due for"), rows, numbers=numbers))
+    for status in statuses:
+        if status.pause is not None:
+            end = f"probed at {status.pause.until:%Y-%m-%d %H:%M %Z}" if status.pause.until else "until it is resumed"
+            since = f"{status.pause.paused_at:%Y-%m-%d %H:%M %Z}"
+            typer.secho(
+                f"{status.queue} is paused since {since} by {status.pause.paused_by}, {end}: {status.pause.reason}",
+                fg=typer.colors.YELLOW,
+            )
