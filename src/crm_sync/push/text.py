@@ -13,6 +13,10 @@ _SPACE = re.compile("[\x00-\x1f\x7f-\x9f\u200b\\s]+")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
+#: What stands behind a comma and is no first name.
+_AFTER_A_NAME = frozenset({"jr", "sr", "ii", "iii", "iv", "esq", "md", "m.d", "phd", "ph.d", "mba", "cpa"})
+
+
 def clean(text: str | None) -> str:
     """Composed (NFC), trimmed, each run of white space one space; "" for None."""
     visible = _INVISIBLE.sub("", text or "")
@@ -33,6 +37,13 @@ def is_email(text: str) -> bool:
 
 
 def split_name(text: str | None) -> tuple[str, str]:
-    """First and last name: the last word is the last name, a single word the first name; "" where missing."""
-    first, _, last = clean(text).rpartition(" ")
+    """First and last name; "" where missing. The last word is the last name, a single word the first name.
+
+    "Last, First" is turned round, unless what follows the comma is a title such as "Jr.".
+    """
+    name = clean(text)
+    before, _, after = (part.strip() for part in name.partition(","))
+    if before and after and "," not in after and after.rstrip(".").lower() not in _AFTER_A_NAME:
+        return after, before
+    first, _, last = name.rpartition(" ")
     return (first, last) if first else (last, "")
