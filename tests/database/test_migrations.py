@@ -25,21 +25,28 @@ CATALOG = {
                pg_get_expr(d.adbin, d.adrelid)
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-        WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname <> 'alembic_version'
-        ORDER BY 1, a.attnum""",
+        WHERE c.relkind IN ('r', 'v') AND c.relnamespace::regnamespace::text IN ('public', 'hubspot')
+        AND c.relname <> 'alembic_version' ORDER BY c.relnamespace, 1, a.attnum""",
     "indexes": """
-        SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1""",
+        SELECT indexdef FROM pg_indexes
+        WHERE schemaname IN ('public', 'hubspot') AND tablename <> 'alembic_version' ORDER BY 1""",
     "constraints": """
         SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version' ORDER BY 1, 2""",
+        WHERE connamespace::regnamespace::text IN ('public', 'hubspot')
+        AND conrelid::regclass::text <> 'alembic_version'
+        ORDER BY 1, 2""",
     "storage": """
         SELECT relname, relkind, reloptions FROM pg_class
-        WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'alembic_version%' ORDER BY 1""",
+        WHERE relnamespace::regnamespace::text IN ('public', 'hubspot') AND relname NOT LIKE 'alembic_version%'
+        ORDER BY relnamespace, 1""",
     "enums": """
         SELECT t.typname, array_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_type t
         JOIN pg_enum e ON e.enumtypid = t.oid GROUP BY 1 ORDER BY 1""",
     "functions": """
         SELECT proname, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1""",
+    "views": """
+        SELECT relname, pg_get_viewdef(oid) FROM pg_class
+        WHERE relkind = 'v' AND relnamespace::regnamespace::text IN ('public', 'hubspot') ORDER BY 1""",
     "triggers": """
         SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1""",
 }
@@ -139,7 +146,7 @@ async def test_an_upgrade_that_waits_for_ever_gives_up(
 
 async def test_a_migration_does_not_wait_long_for_a_busy_table(migrated_url: str, migrated_engine: AsyncEngine) -> None:
     async with migrated_engine.connect() as reader:
-        await reader.execute(text("SELECT count(*) FROM contacts"))  # holds ACCESS SHARE until its transaction ends
+        await reader.execute(text("SELECT count(*) FROM sync_issues"))  # holds ACCESS SHARE until its transaction ends
         with pytest.raises(MigrationError, match="lock timeout"):
             await migrate.downgrade(migrated_url, "base", limits=Limits(lock_timeout_ms=50))
     assert await migrate.current(migrated_engine) == migrate.head(), "the first to need the table changed nothing"
