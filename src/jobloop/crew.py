@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self, cast
 
@@ -135,19 +134,21 @@ class Crew:
         self._settler.put(claim, settlement)
 
     async def settle_in(self, session: AsyncSession, claim: Claim, answer: Answer) -> None:
+        if not session.in_transaction():  # nothing to commit together: it is cheaper with others
+            await session.close()
+            self.settle(claim, answer)
+            return
         settlement = decide(answer, claim.retry_count, self._store.queue.retry)
         self._pauser.heed(answer)
         is_ours, role = await self._store.settle_in(session, claim, settlement)
         if is_ours:
-            await session.commit()
             self._leases.drop([claim])
             self._report.count(settlement, role)
         else:
-            await session.rollback()
             self._report.lost += self._leases.drop([claim])
             log.warning("%s: claim on %s was lost, its writes are rolled back", self._store.queue.name, claim.key)
 
-    def open_session(self) -> AbstractAsyncContextManager[AsyncSession]:
+    def open_session(self) -> AsyncSession:
         return self._sessions()
 
     # -- workers --------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -47,9 +46,12 @@ class Desk(Protocol):
         """Write this answer soon, together with others."""
 
     async def settle_in(self, session: AsyncSession, claim: Claim, answer: Answer) -> None:
-        """Write this answer in `session` and commit; roll back if the claim was lost."""
+        """Write this answer in `session` and commit, or roll back if the claim was lost; then close the session.
 
-    def open_session(self) -> AbstractAsyncContextManager[AsyncSession]:
+        Where the handler left no transaction open, `settle` it.
+        """
+
+    def open_session(self) -> AsyncSession:
         """A session of the handler's own."""
 
 
@@ -132,9 +134,13 @@ class InSession:
     async def run(self, share: list[Claim], desk: Desk) -> None:
         (claim,) = share
         try:
-            async with desk.open_session() as session:
+            session = desk.open_session()
+            try:
                 answer = await self.fn(claim.key, session)
                 await to_the_end(desk.settle_in(session, claim, answer))
+            except BaseException:
+                await to_the_end(session.close())
+                raise
         except Exception as exc:
             log.debug("handler failed on %s", claim.key, exc_info=exc)
             desk.settle(claim, exc)

@@ -21,9 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from jobloop import statements
 from jobloop.claim import Claim
-from jobloop.driven import Driven
 from jobloop.errors import TableUnfit
 from jobloop.queue import JobQueue
+from jobloop.session_settle import SessionSettle
 from jobloop.settlement import Settlement
 from jobloop.status import Role
 
@@ -39,7 +39,6 @@ _FIRST = itemgetter(0)
 
 #: What tells one settle statement from another: the role, and the value columns that it writes.
 _Shape = tuple[Role, tuple[str, ...]]
-_PLAIN: _Shape = (Role.COMPLETE, ())
 
 
 class Store:
@@ -55,7 +54,7 @@ class Store:
         self._rescue = statements.rescue(queue)
         self._settles: dict[_Shape, sa.UpdateBase] = {}
         self._alone = frozenset(column for column in queue.table.columns if statements.goes_alone(column))
-        self._plain_settle: Driven | None = None
+        self._in_session = SessionSettle(queue, engine.dialect)
         self._isolation: str | None = None
 
     async def claim(self, batch_size: int, *, although_paused: bool = False) -> list[Claim]:
@@ -88,20 +87,12 @@ class Store:
         return settled
 
     async def settle_in(self, session: AsyncSession, claim: Claim, settlement: Settlement) -> tuple[bool, Role | None]:
-        """Write one outcome in the handler's own transaction, without committing it.
+        """Write one outcome in the handler's own transaction and commit; roll back if the claim did not hold.
 
-        Returns (whether the claim held, role as in `settle`). If it did not hold, the caller must roll back.
+        Returns (whether the claim held, role as in `settle`). Closes the session.
         """
-        ((shape, group),) = by_shape([(claim, settlement)]).items()
-        binds = self._settle_binds(shape, group)
-        rows: Sequence[Any] | None = None
-        if shape == _PLAIN:  # nearly every row: worth a short cut past SQLAlchemy's execution, 100 µs of 500
-            if self._plain_settle is None:
-                self._plain_settle = Driven(self._settle(shape), self.queue, self.engine.dialect)
-            rows = await self._plain_settle.fetch(session, binds)
-        if rows is None:
-            rows = (await session.execute(self._settle(shape), binds, execution_options=_NO_SYNC)).all()
-        return bool(rows), _ROLES[rows[0][-1]] if rows else None
+        row = await self._in_session.write(session, claim, settlement)
+        return row is not None, None if row is None else _ROLES[row[-1]]
 
     async def renew(self, claims: Sequence[Claim]) -> set[Claim]:
         """Renew the leases of `claims`; returns those that still hold.

@@ -141,8 +141,8 @@ MUTATIONS = (
     Mutation(
         "settle: only with the claim's token",
         WORKING,
-        ".where(same_key(c.key, answers), c.claim_token == answers.c.token)",
-        ".where(same_key(c.key, answers))",
+        '            c.claim_token == answer["token"],\n',
+        "",
     ),
     Mutation(
         "settle: the user's word is kept",
@@ -171,8 +171,8 @@ MUTATIONS = (
     Mutation(
         "settle: no attempt is counted against a row that a user re-queued",
         WORKING,
-        "sa.case((is_ours, answers.c.counted), else_=0)",
-        "answers.c.counted",
+        'sa.case((is_ours, answer["counted"]), else_=0)',
+        'answer["counted"]',
     ),
     Mutation(
         "settle: Complete clears the error",
@@ -183,14 +183,14 @@ MUTATIONS = (
     Mutation(
         "settle: a snooze without an error keeps the earlier one",
         WORKING,
-        "sa.func.coalesce(cut_to(c.error, answers.c.error), c.error)",
-        "cut_to(c.error, answers.c.error)",
+        'sa.func.coalesce(cut_to(c.error, answer["error"]), c.error)',
+        'cut_to(c.error, answer["error"])',
     ),
     Mutation(
         "settle: an absolute time is kept",
         WORKING,
-        "sa.func.coalesce(answers.c.until, CLOCK + seconds(answers.c.delay_seconds))",
-        "CLOCK + seconds(sa.func.coalesce(answers.c.delay_seconds, 0.0))",
+        'sa.func.coalesce(answer["until"], CLOCK + seconds(answer["delay_seconds"]))',
+        'CLOCK + seconds(sa.func.coalesce(answer["delay_seconds"], 0.0))',
     ),
     Mutation(
         "settle: the decision follows",
@@ -201,7 +201,7 @@ MUTATIONS = (
     Mutation(
         "settle: locks in primary-key order",
         WORKING,
-        '.order_by(*(given.c[f"key_{i}"] for i in range(len(c.key)))).subquery("answers")',
+        '.order_by(*(given.c[name] for name in keys)).subquery("answers")',
         '.subquery("answers")',
     ),
     Mutation(
@@ -338,9 +338,9 @@ MUTATIONS = (
     ),
     Mutation(
         "session form: writes of a lost claim are rolled back",
-        "crew.py",
-        "            await session.rollback()\n            self._report.lost",
-        "            await session.commit()\n            self._report.lost",
+        "session_settle.py",
+        "            session.rollback()\n",
+        "            session.commit()\n",
     ),
     Mutation(
         "deadlocks are tried again", "store.py", "_TRANSIENT = frozenset({_DEADLOCK, ", "_TRANSIENT = frozenset({"

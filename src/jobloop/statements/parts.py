@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,13 +30,22 @@ def update(queue: JobQueue, changes: dict[sa.Column[Any], Any]) -> sa.Update:
 
 def said(queue: JobQueue, **more: sa.types.TypeEngine[Any]) -> sa.TableValuedAlias:
     """The caller's rows, passed as one array bind per column: key_0…, token and whatever else is named."""
-    types: dict[str, Any] = {f"key_{i}": column.type for i, column in enumerate(queue.columns.key)}
-    types |= {"token": sa.Uuid(), **more}
-    types = {name: _unlimited(type_) for name, type_ in types.items()}
+    types = _said_types(queue, more)
     # One dimension, said so: a list inside would be taken for another one, and a JSON value may be a list.
     arrays = [sa.bindparam(name, type_=postgresql.ARRAY(type_, dimensions=1)) for name, type_ in types.items()]
     columns = [sa.column(name, type_) for name, type_ in types.items()]
     return sa.func.unnest(*arrays).table_valued(*columns, name="said").render_derived()  # said(key_0, token, …)
+
+
+def said_alone(queue: JobQueue, **more: sa.types.TypeEngine[Any]) -> dict[str, sa.BindParameter[Any]]:
+    """The caller's only row, passed as one bind per column, with the names of `said`."""
+    return {name: sa.bindparam(name, type_=type_) for name, type_ in _said_types(queue, more).items()}
+
+
+def _said_types(queue: JobQueue, more: Mapping[str, Any]) -> dict[str, Any]:
+    types: dict[str, Any] = {f"key_{i}": column.type for i, column in enumerate(queue.columns.key)}
+    types |= {"token": sa.Uuid(), **more}
+    return {name: _unlimited(type_) for name, type_ in types.items()}
 
 
 def goes_alone(column: sa.Column[Any]) -> bool:

@@ -17,6 +17,7 @@ from jobloop.statements.parts import (
     materialized,
     role_text,
     said,
+    said_alone,
     same_key,
     seconds,
     update,
@@ -88,12 +89,15 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
     )
 
 
-def settle(queue: JobQueue, to: Role, values: Sequence[str] = ()) -> sa.UpdateBase:
+def settle(queue: JobQueue, to: Role, values: Sequence[str] = (), *, alone: bool = False) -> sa.UpdateBase:
     """Write the outcome `to` of many claims at once; each row only if its token is still the claim's.
 
     Takes one array bind per column: key_0…, token, one value_{i} for each of `values` (attributes that the outcomes
     write); for ERROR also error and counted; for QUEUED also delay_seconds and until. A value that `goes_alone` is a
     bind of its own: such rows are settled one statement each.
+
+    With `alone` for one claim, and every bind a single value. The server keeps the plan of such a statement; one with
+    arrays it plans for every execution, because it cannot know how long they are, and that costs more than the update.
 
     A row whose status is no longer PROCESSING keeps it (a user re-queued or cancelled it meanwhile), gives up its
     claim, and so runs again only after this attempt ended. Returns (*key, role): a row that is not returned was
@@ -102,13 +106,20 @@ def settle(queue: JobQueue, to: Role, values: Sequence[str] = ()) -> sa.UpdateBa
     """
     c = queue.columns
     written = {f"value_{i}": queue.value_column(name) for i, name in enumerate(values)}
-    types: dict[str, Any] = {name: column.type for name, column in written.items() if not goes_alone(column)}
+    types: dict[str, Any] = {}
+    if not alone:
+        types |= {name: column.type for name, column in written.items() if not goes_alone(column)}
     if to is not Role.COMPLETE:
         types |= {"error": sa.Text(), "counted": sa.Integer()}
     if to is Role.QUEUED:
         types |= {"delay_seconds": sa.Float(), "until": sa.DateTime(timezone=True)}
-    given = said(queue, **types)
-    answers = sa.select(*given.c).order_by(*(given.c[f"key_{i}"] for i in range(len(c.key)))).subquery("answers")
+    keys = [f"key_{i}" for i in range(len(c.key))]
+    answer: Any
+    if alone:
+        answer = said_alone(queue, **types)
+    else:
+        given = said(queue, **types)
+        answer = sa.select(*given.c).order_by(*(given.c[name] for name in keys)).subquery("answers").c
 
     # Where PostgreSQL waits for a user's transaction, it evaluates all of this again on the row as that left it.
     is_ours = c.status == queue.literal(Role.PROCESSING)
@@ -121,24 +132,27 @@ def settle(queue: JobQueue, to: Role, values: Sequence[str] = ()) -> sa.UpdateBa
         c.claim_token: sa.null(),
         c.lease_expires_at: sa.null(),
         **{
-            column: answers.c[name] if name in types else sa.bindparam(name, type_=column.type)
+            column: answer[name] if name in types else sa.bindparam(name, type_=column.type)
             for name, column in written.items()
         },
     }
     if to is Role.COMPLETE:
         changes[c.error] = unless_kept(c.error, sa.null())
     else:
-        changes[c.error] = unless_kept(c.error, sa.func.coalesce(cut_to(c.error, answers.c.error), c.error))
-        changes[c.retry_count] = c.retry_count + sa.case((is_ours, answers.c.counted), else_=0)
+        changes[c.error] = unless_kept(c.error, sa.func.coalesce(cut_to(c.error, answer["error"]), c.error))
+        changes[c.retry_count] = c.retry_count + sa.case((is_ours, answer["counted"]), else_=0)
     if to is Role.QUEUED:
-        retry_at = sa.func.coalesce(answers.c.until, CLOCK + seconds(answers.c.delay_seconds))
+        retry_at = sa.func.coalesce(answer["until"], CLOCK + seconds(answer["delay_seconds"]))
         changes[c.next_retry_at] = unless_kept(c.next_retry_at, retry_at)
     elif c.decision is not None:
         changes[c.decision] = unless_kept(c.decision, queue.literal(to, c.decision))
     requeued_by_us = sa.and_(c.status == queue.literal(Role.QUEUED), c.next_retry_at.is_not(None))
     return (
         update(queue, changes)
-        .where(same_key(c.key, answers), c.claim_token == answers.c.token)
+        .where(
+            *(mine == answer[name] for mine, name in zip(c.key, keys, strict=True)),
+            c.claim_token == answer["token"],
+        )
         .returning(
             *c.key,
             sa.case(

@@ -1,0 +1,96 @@
+"""SessionSettle: the end of a handler's own transaction: its writes, the settle and the commit, in one go."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from jobloop import statements
+from jobloop.claim import Claim
+from jobloop.queue import JobQueue
+from jobloop.settlement import Settlement
+from jobloop.status import Role
+
+_Shape = tuple[Role, tuple[str, ...]]
+
+
+class SessionSettle:
+    """Settles one claim in the session that its handler was given."""
+
+    def __init__(self, queue: JobQueue, dialect: sa.Dialect) -> None:
+        self._queue = queue
+        self._dialect = dialect
+        self._statements: dict[_Shape, sa.UpdateBase] = {}
+
+    async def write(self, session: AsyncSession, claim: Claim, settlement: Settlement) -> Any | None:
+        """Flush, settle and commit; if the claim did not hold, roll back instead. Closes the session.
+
+        Returns the row (*key, role) of `statements.settle`, or None.
+        """
+        return await session.run_sync(self._write, claim, settlement)  # one greenlet for all its steps
+
+    def _write(self, session: Session, claim: Claim, settlement: Settlement) -> Any | None:
+        session.flush()  # before the settle, which keeps a status that the handler set
+        connection = session.connection(bind_arguments={"mapper": self._queue.mapper})
+        row = self._settle(connection, claim, settlement)
+        if row is None:
+            session.rollback()
+        else:
+            session.commit()
+        session.close()
+        return row
+
+    def _settle(self, connection: sa.Connection, claim: Claim, settlement: Settlement) -> Any | None:
+        is_plain = settlement.to is Role.COMPLETE and not settlement.values
+        if is_plain and (driver := _in_transaction(connection)) is not None:  # nearly every row
+            return self._completing.row(driver, claim)
+        names = tuple(sorted(settlement.values))
+        binds = {f"key_{i}": value for i, value in enumerate(self._queue.key_values(claim.key))}
+        binds |= {f"value_{i}": settlement.values[name] for i, name in enumerate(names)}
+        binds["token"] = claim.token
+        if settlement.to is not Role.COMPLETE:
+            binds |= {"error": settlement.error, "counted": int(settlement.counted)}
+        if settlement.to is Role.QUEUED:
+            binds |= {"delay_seconds": settlement.delay_seconds, "until": settlement.until}
+        return connection.execute(self._statement(settlement.to, names), binds).first()
+
+    @cached_property
+    def _completing(self) -> _Driven:
+        return _Driven(self._statement(Role.COMPLETE, ()), self._queue, self._dialect)
+
+    def _statement(self, to: Role, names: tuple[str, ...]) -> sa.UpdateBase:
+        statement = self._statements.get((to, names))
+        if statement is None:
+            statement = self._statements[to, names] = statements.settle(self._queue, to, names, alone=True)
+        return statement
+
+
+class _Driven:
+    """A statement on a key and a token, compiled once and run on asyncpg itself."""
+
+    def __init__(self, statement: sa.UpdateBase, queue: JobQueue, dialect: sa.Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect)
+        self._sql: str = compiled.string
+        self._queue = queue
+        # What SQLAlchemy would do to each value on its way to the driver; None for uuid, int and text.
+        convert = {
+            f"key_{i}": column.type.dialect_impl(dialect).bind_processor(dialect)
+            for i, column in enumerate(queue.columns.key)
+        }
+        places = {name: i for i, name in enumerate((*convert, "token"))}
+        self._binds = [(places[name], convert.get(name)) for name in compiled.positiontup]
+
+    def row(self, driver: Any, claim: Claim) -> Any | None:
+        values = (*self._queue.key_values(claim.key), claim.token)
+        arguments = [values[i] if convert is None else convert(values[i]) for i, convert in self._binds]
+        return driver.run_async(lambda connection: connection.fetchrow(self._sql, *arguments))
+
+
+def _in_transaction(connection: sa.Connection) -> Any | None:
+    """The driver's connection, if a transaction is open on it; SQLAlchemy begins one with its own first statement."""
+    driver: Any = connection.connection.dbapi_connection
+    return driver if driver.driver_connection.is_in_transaction() else None
