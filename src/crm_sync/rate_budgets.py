@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crm_sync.hubspot.exchange import Bucket
-from crm_sync.hubspot.ratelimit import Budget, Reading
+from crm_sync.hubspot.ratelimit import DEFAULT_BUDGETS, Budget, Reading
 from crm_sync.hubspot.shared_ratelimit import Grant, LedgerAway
 
 #: A database that takes longer than this for one step counts as away.
@@ -139,7 +139,7 @@ def fingerprint(token: str) -> str:
 class RateBudgets:
     """A `Ledger`.
 
-    budgets  count until HubSpot says otherwise
+    budgets  count until HubSpot says otherwise; a bucket that they lack has its default
     pooler   a transaction pooler stands before the database
     """
 
@@ -150,7 +150,7 @@ class RateBudgets:
         # may prepare a statement in one session and execute it in another, unless a transaction keeps them together.
         self._engine = engine if pooler else engine.execution_options(isolation_level="AUTOCOMMIT")
         self._token = fingerprint(token)
-        self._budgets = budgets
+        self._budgets = {**DEFAULT_BUDGETS, **budgets}
 
     async def reserve(self, buckets: Sequence[Bucket], wanted: int) -> Grant:
         binds = {"buckets": [bucket.value for bucket in buckets], "of": buckets[-1].value, "wanted": wanted}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from email.utils import format_datetime
 from typing import Any
 
 from .account import Account
@@ -48,7 +49,7 @@ class EmulatorApp:
         if path.startswith("/_emulator"):
             with self.account.lock:
                 answer = self.controlled(request)
-            await _send(send, answer.status, answer.encoded(), {"content-type": "application/json"})
+            await self._send(send, answer.status, answer.encoded(), {"content-type": "application/json"})
             return
         await self._answer_api(request, scope.get("client"), receive, send)
 
@@ -70,7 +71,10 @@ class EmulatorApp:
             return
         if "content-type" not in answer.headers and encoded:
             answer.headers["content-type"] = "application/json;charset=utf-8"
-        await _send(send, answer.status, encoded, answer.headers)
+        await self._send(send, answer.status, encoded, answer.headers)
+
+    async def _send(self, send: Any, status: int, body: bytes, headers: dict[str, str]) -> None:
+        await _send(send, status, body, {"date": format_datetime(self.account.clock.now(), usegmt=True), **headers})
 
     def controlled(self, request: Request) -> Answer:
         """The answer of a control route; a wrong value is a 400 that says what is wrong."""

@@ -200,6 +200,7 @@ class _Server(uvicorn.Server):
             log_level=log_level,
             timeout_graceful_shutdown=1,
             server_header=False,
+            date_header=False,  # the application dates its answers by the portal's clock
         )
         super().__init__(config)
 

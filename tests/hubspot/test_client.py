@@ -18,7 +18,7 @@ from crm_sync.hubspot.errors import (
     Unauthorized,
     ValidationFailed,
 )
-from crm_sync.hubspot.objects import PropertyDefinition, PropertyGroup
+from crm_sync.hubspot.properties import PropertyDefinition, PropertyGroup
 from hubspot_emulator import EmulatorServer
 
 AT_ONCE = RetryRules(scale=0)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from crm_sync.hubspot import HubSpotClient, RetryRules
-from crm_sync.hubspot.objects import PropertyDefinition
+from crm_sync.hubspot.properties import PropertyDefinition
 from crm_sync.push import ContactPushService, PropertyNames
 from hubspot_emulator import EmulatorServer
 from jobloop.outcome import Complete, Fail, Retry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crm_sync.hubspot import HubSpotClient
-from crm_sync.hubspot.objects import PropertyDefinition, PropertyGroup
+from crm_sync.hubspot.properties import PropertyDefinition, PropertyGroup
 from crm_sync.push import ContactPushService, PropertyNames, setup_properties
 from crm_sync.push.setup import State
 from jobloop.outcome import Complete

@@ -3,45 +3,51 @@
     async with HubSpotClient("https://api.hubapi.com", token) as hubspot:
         result = await hubspot.batch_upsert("contacts", inputs, id_property="email")
 
+One record and batches of them are here; each other noun has a file of its own, with its values and its calls:
+
+    page           list and search
+    associations   which records belong together
+    properties     definitions of properties, and their groups
+    schemas        custom object types
+    account        the account itself
+
 Every method raises HubSpotError and its kinds, drawn in `errors`, after what may be repeated was repeated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-import httpx
-
-from crm_sync.hubspot.errors import Misconfigured
-from crm_sync.hubspot.exchange import Bucket, Call, Json
+from crm_sync.hubspot.account import AccountCalls
+from crm_sync.hubspot.associations import AssociationCalls
+from crm_sync.hubspot.exchange import Call, Json
 from crm_sync.hubspot.objects import (
     BATCH_SIZE,
-    Account,
+    BATCH_SIZE_WITH_HISTORY,
     BatchResult,
-    DailyUsage,
     Properties,
-    PropertyDefinition,
-    PropertyGroup,
     Record,
     RecordInput,
 )
-from crm_sync.hubspot.page import Page
+from crm_sync.hubspot.page import PageCalls
 from crm_sync.hubspot.paths import ApiPaths
+from crm_sync.hubspot.properties import PropertyCalls
 from crm_sync.hubspot.ratelimit import LocalRateLimiter, RateLimiter
 from crm_sync.hubspot.retry import RetryRules
+from crm_sync.hubspot.schemas import SchemaCalls
 from crm_sync.hubspot.token import AccessToken
 from crm_sync.hubspot.transport import CallCounts, Timeouts, Transport
 
-T = TypeVar("T")
 
-
-class HubSpotClient:
+class HubSpotClient(PageCalls, AssociationCalls, PropertyCalls, SchemaCalls, AccountCalls):
     """One HubSpot account, seen with one access token.
 
     api_version   "v3" or a dated one such as "2026-03"
-    rate_limiter  share one between clients that use the same token; None makes an own one
+    rate_limiter  share one between clients that use the same token; None makes an own one. It knows how many calls
+                  are left now and today
     counts        calls sent so far
     """
 
@@ -57,15 +63,16 @@ class HubSpotClient:
         max_connections: int = 20,
     ) -> None:
         self.token = AccessToken(access_token)
-        self._paths = ApiPaths(api_version)
-        self._transport = Transport(
-            _checked(base_url),
+        self.rate_limiter = rate_limiter if rate_limiter is not None else LocalRateLimiter()
+        transport = Transport(
+            base_url,
             self.token,
-            rate_limiter if rate_limiter is not None else LocalRateLimiter(),
+            self.rate_limiter,
             retries=retries or RetryRules(),
             timeouts=timeouts or Timeouts(),
             max_connections=max_connections,
         )
+        super().__init__(transport, ApiPaths(api_version))
 
     async def __aenter__(self) -> Self:
         return self
@@ -82,6 +89,15 @@ class HubSpotClient:
     @property
     def counts(self) -> CallCounts:
         return self._transport.counts
+
+    @property
+    def hubspot_time(self) -> datetime | None:
+        """The time by HubSpot's own clock: that of the latest good answer, and what has passed since; UTC.
+
+        Up to a second and the way of an answer late, never early: what has happened until then, HubSpot has stamped
+        with this time or a later one. None before the first good answer.
+        """
+        return self._transport.hubspot_time
 
     # One record
 
@@ -147,86 +163,29 @@ class HubSpotClient:
         *,
         properties: Sequence[str] = (),
         id_property: str | None = None,
+        history: Sequence[str] = (),
     ) -> BatchResult:
-        """Those that are there; each missing one stands in `errors`."""
-        more: Json = {"properties": list(properties), **dict(_id_property(id_property))}
-        return await self._batch(object_type, "read", [{"id": record_id} for record_id in ids], more)
+        """Those that are there; each missing one stands in `errors`, and so do archived and merged ones.
 
-    async def search(
-        self,
-        object_type: str,
-        filters: Sequence[Mapping[str, Any]] = (),
-        *,
-        properties: Sequence[str] = (),
-        sort: str | None = None,
-        limit: int = 100,
-        after: str | None = None,
-    ) -> Page:
-        """One page (at most 200) of the records that pass all `filters`.
-
-        A filter is `{propertyName, operator, value}`; `sort` is a property name, "-" before it descends. The
-        index lags behind writes by up to half a minute, never shows archived records, and ends at 10,000
-        matches.
+        `history` names properties whose former values come too, see `Record.history`; at most 50 inputs then.
         """
-        body: Json = {"limit": limit, "properties": list(properties)}
-        if filters:
-            body["filterGroups"] = [{"filters": [dict(item) for item in filters]}]
-        if sort is not None:
-            direction = "DESCENDING" if sort.startswith("-") else "ASCENDING"
-            body["sorts"] = [{"propertyName": sort.removeprefix("-"), "direction": direction}]
-        if after is not None:
-            body["after"] = after
-        path = self._paths.objects(object_type, "search")
-        call = Call(f"{object_type}.search", "POST", path, body=body, bucket=Bucket.SEARCH)
-        return await self._transport.request(call, Page.of)
-
-    # Properties and account
-
-    async def list_properties(self, object_type: str) -> tuple[PropertyDefinition, ...]:
-        call = Call(f"{object_type}.properties", "GET", self._paths.properties(object_type))
-        return await self._transport.request(call, _each(PropertyDefinition.of))
-
-    async def create_property(self, object_type: str, definition: PropertyDefinition) -> PropertyDefinition:
-        """Raises Conflict when the name is taken."""
-        call = Call(
-            f"{object_type}.properties.create",
-            "POST",
-            self._paths.properties(object_type),
-            body=definition.body(),
-            repeatable=False,
-        )
-        return await self._transport.request(call, PropertyDefinition.of)
-
-    async def list_property_groups(self, object_type: str) -> tuple[PropertyGroup, ...]:
-        call = Call(f"{object_type}.groups", "GET", self._paths.properties(object_type, "groups"))
-        return await self._transport.request(call, _each(PropertyGroup.of))
-
-    async def create_property_group(self, object_type: str, group: PropertyGroup) -> PropertyGroup:
-        """Raises Conflict when the name is taken."""
-        call = Call(
-            f"{object_type}.groups.create",
-            "POST",
-            self._paths.properties(object_type, "groups"),
-            body={"name": group.name, "label": group.label},
-            repeatable=False,
-        )
-        return await self._transport.request(call, PropertyGroup.of)
-
-    async def account(self) -> Account:
-        """The account that the token belongs to: the smallest call that proves a token."""
-        call = Call("account", "GET", self._paths.account("details"))
-        return await self._transport.request(call, Account.of)
-
-    async def daily_usage(self) -> DailyUsage:
-        """Today's calls of the account, as HubSpot last counted them (it caches for some minutes)."""
-        call = Call("account.usage", "GET", self._paths.account("api-usage", "daily", "private-apps"))
-        return await self._transport.request(call, DailyUsage.of)
+        more: Json = {"properties": list(properties), **dict(_id_property(id_property))}
+        if history:
+            more["propertiesWithHistory"] = list(history)
+        most = BATCH_SIZE_WITH_HISTORY if history else BATCH_SIZE
+        return await self._batch(object_type, "read", [{"id": record_id} for record_id in ids], more, most=most)
 
     async def _batch(
-        self, object_type: str, verb: str, inputs: list[Json], more: Mapping[str, Any] | None = None
+        self,
+        object_type: str,
+        verb: str,
+        inputs: list[Json],
+        more: Mapping[str, Any] | None = None,
+        *,
+        most: int = BATCH_SIZE,
     ) -> BatchResult:
-        if len(inputs) > BATCH_SIZE:
-            raise ValueError(f"a batch takes at most {BATCH_SIZE} inputs, got {len(inputs)}")
+        if len(inputs) > most:
+            raise ValueError(f"a batch takes at most {most} inputs, got {len(inputs)}")
         if not inputs:
             return BatchResult()
         path = self._paths.objects(object_type, "batch", verb)
@@ -234,20 +193,5 @@ class HubSpotClient:
         return await self._transport.request(call, BatchResult.of)
 
 
-def _checked(base_url: str) -> str:
-    """The address without a slash at its end; raises Misconfigured when it is none."""
-    try:
-        url = httpx.URL(base_url.strip())
-    except httpx.InvalidURL as exc:
-        raise Misconfigured(f"HUBSPOT_API_BASE_URL {base_url!r} is not an address: {exc}") from exc
-    if url.scheme not in ("http", "https") or not url.host:
-        raise Misconfigured(f"HUBSPOT_API_BASE_URL {base_url!r} is not an address such as https://api.hubapi.com")
-    return str(url).rstrip("/")
-
-
 def _id_property(name: str | None) -> tuple[tuple[str, str], ...]:
     return (("idProperty", name),) if name is not None else ()
-
-
-def _each(of: Callable[[Json], T]) -> Callable[[Json], tuple[T, ...]]:
-    return lambda body: tuple(of(entry) for entry in body["results"])

@@ -16,10 +16,12 @@ Json = dict[str, Any]
 
 
 class Bucket(Enum):
-    """The limits that calls are counted under. A search has one of its own beside that for every call."""
+    """The limits that calls are counted under. A search has one of its own beside that for every call; batches of
+    associations have one of their own instead."""
 
     BURST = "burst"
     SEARCH = "search"
+    ASSOCIATIONS = "associations"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,25 +8,80 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from crm_sync.hubspot.errors import ErrorDetail, words
 from crm_sync.hubspot.exchange import Json, context_in, details_in
+from crm_sync.hubspot.properties import PropertyDefinition as PropertyDefinition
+from crm_sync.hubspot.times import required_time_in, time_in
 
 #: HubSpot's values are texts; None and "" both mean: no value. Sending "" clears.
 Properties = Mapping[str, str | None]
 
 #: Most inputs of one batch call.
 BATCH_SIZE = 100
+#: Most inputs of a batch read that asks for history.
+BATCH_SIZE_WITH_HISTORY = 50
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyVersion:
+    """One value that a property had: from `at` until the next version's.
+
+    value        None or "" when it was cleared
+    source_type  who wrote it: CRM_UI, INTEGRATION, IMPORT …
+    source_id    which user, app or import, as that source counts
+    """
+
+    value: str | None
+    at: datetime
+    source_type: str | None = None
+    source_id: str | None = None
+
+    @classmethod
+    def of(cls, body: Json) -> PropertyVersion:
+        return cls(body["value"], required_time_in(body["timestamp"]), body.get("sourceType"), body.get("sourceId"))
+
+
+@dataclass(frozen=True, slots=True)
+class InlineAssociation:
+    """`type_name` is a name such as contact_to_company; the label has no name of its own here."""
+
+    id: str
+    type_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class InlineAssociations:
+    """The associated records of one type that came with a record: the same id once per type of association.
+
+    cut  True: HubSpot gave a link to more, so this is not the whole list. Read it with `read_associations`
+    """
+
+    targets: tuple[InlineAssociation, ...]
+    cut: bool
+
+    @classmethod
+    def of(cls, body: Json) -> InlineAssociations:
+        targets = tuple(InlineAssociation(id_in(entry), entry["type"]) for entry in body["results"])
+        return cls(targets, cut=bool((body.get("paging") or {}).get("next")))
+
+
+#: Shared by all records without any; the type says that nobody writes to it.
+_NO_HISTORY: Mapping[str, tuple[PropertyVersion, ...]] = {}
+_NO_ASSOCIATIONS: Mapping[str, InlineAssociations] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record as HubSpot holds it.
 
-    id        text of digits; of a merged record, the id of the one it went into
-    new       of an upsert: True when it was created just now; None elsewhere
-    trace_id  the `objectWriteTraceId` of the input, where HubSpot repeats it
+    id            text of digits; of a merged record, the id of the one it went into
+    new           of an upsert: True when it was created just now; None elsewhere
+    trace_id      the `objectWriteTraceId` of the input, where HubSpot repeats it
+    history       by property, where it was asked for: its versions, newest first; a property that never had a value is
+                  missing
+    associations  by object type, where they were asked for, named as HubSpot names it: in the plural, custom ones fully
+                  qualified (p123_membership); a type without any is missing
     """
 
     id: str
@@ -36,20 +91,31 @@ class Record:
     archived: bool = False
     new: bool | None = None
     trace_id: str | None = None
+    archived_at: datetime | None = None
+    history: Mapping[str, tuple[PropertyVersion, ...]] = field(default_factory=lambda: _NO_HISTORY)
+    associations: Mapping[str, InlineAssociations] = field(default_factory=lambda: _NO_ASSOCIATIONS)
 
     @classmethod
     def of(cls, body: Json) -> Record:
-        record_id = body["id"]
-        if not isinstance(record_id, str | int) or isinstance(record_id, bool) or not str(record_id):
-            raise TypeError(f"a record's id is {record_id!r}")
+        properties = body.get("properties") or {}
+        if not isinstance(properties, dict):
+            raise TypeError(f"a record's properties are {properties!r}")
+        history, associations, archived = (
+            body.get("propertiesWithHistory"),
+            body.get("associations"),
+            body.get("archived"),
+        )
         return cls(
-            id=str(record_id),
-            properties=dict(body.get("properties") or {}),
-            created_at=_time(body.get("createdAt")),
-            updated_at=_time(body.get("updatedAt")),
-            archived=body.get("archived") is True,
-            new=body.get("new"),
-            trace_id=body.get("objectWriteTraceId"),
+            id_in(body),
+            properties,
+            time_in(body.get("createdAt")),
+            time_in(body.get("updatedAt")),
+            archived is True,
+            body.get("new"),
+            body.get("objectWriteTraceId"),
+            time_in(body.get("archivedAt")) if archived else None,
+            _history_in(history) if history else _NO_HISTORY,
+            _associations_in(associations) if associations else _NO_ASSOCIATIONS,
         )
 
 
@@ -95,7 +161,7 @@ class BatchError:
             message=str(body.get("message") or "no message"),
             details=details,
             trace_ids=_named(contexts, "objectWriteTraceId"),
-            ids=_named(contexts, "ids") or _named(contexts, "id"),
+            ids=_named(contexts, "ids") or _named(contexts, "id") or _named(contexts, "fromObjectId"),
         )
 
     @property
@@ -125,86 +191,23 @@ class BatchResult:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PropertyDefinition:
-    """A property of an object type: `type` is string, date …, `field_type` the form field that shows it."""
-
-    name: str
-    label: str
-    type: str
-    field_type: str
-    group_name: str
-    description: str = ""
-
-    @classmethod
-    def of(cls, body: Json) -> PropertyDefinition:
-        return cls(
-            name=body["name"],
-            label=body.get("label") or "",
-            type=body["type"],
-            field_type=body.get("fieldType") or "",
-            group_name=body.get("groupName") or "",
-            description=body.get("description") or "",
-        )
-
-    def body(self) -> Json:
-        return {
-            "name": self.name,
-            "label": self.label,
-            "type": self.type,
-            "fieldType": self.field_type,
-            "groupName": self.group_name,
-            "description": self.description,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class PropertyGroup:
-    """A heading under which HubSpot shows properties."""
-
-    name: str
-    label: str
-
-    @classmethod
-    def of(cls, body: Json) -> PropertyGroup:
-        return cls(name=body["name"], label=body.get("label") or "")
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The HubSpot account (portal) that the token belongs to."""
-
-    portal_id: int
-    time_zone: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def of(cls, body: Json) -> Account:
-        return cls(portal_id=int(body["portalId"]), time_zone=body.get("timeZone"), extra=body)
-
-
-@dataclass(frozen=True, slots=True)
-class DailyUsage:
-    """The account's calls of today; `resets_at` None when HubSpot does not say."""
-
-    used: int
-    limit: int
-    resets_at: datetime | None
-
-    @classmethod
-    def of(cls, body: Json) -> DailyUsage:
-        usage = body["results"][0]
-        return cls(
-            used=int(usage["currentUsage"]),
-            limit=int(usage["usageLimit"]),
-            resets_at=_time(usage.get("resetsAt")),
-        )
-
-
 def _named(contexts: list[Mapping[str, tuple[str, ...]]], name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value for context in contexts for value in context.get(name, ())))
 
 
-def _time(value: object) -> datetime | None:
-    """HubSpot's `2026-11-21T10:00:00.000Z` as an aware time; None for no value."""
-    return datetime.fromisoformat(value) if isinstance(value, str) and value else None
+def id_in(body: Json, name: str = "id") -> str:
+    """An id as text; HubSpot writes some as numbers. Raises KeyError, TypeError."""
+    value = body[name]
+    if type(value) is str and value:
+        return value
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"an {name} is {value!r}")
+    return str(value)
+
+
+def _history_in(body: Json) -> Mapping[str, tuple[PropertyVersion, ...]]:
+    return {name: tuple(PropertyVersion.of(version) for version in versions) for name, versions in body.items()}
+
+
+def _associations_in(body: Json) -> Mapping[str, InlineAssociations]:
+    return {name: InlineAssociations.of(targets) for name, targets in body.items()}

@@ -39,6 +39,18 @@ class ApiPaths:
     def properties(self, object_type: str, *segments: str) -> str:
         return self._crm("properties", object_type, *segments)
 
+    def associations(self, from_type: str, to_type: str, *segments: str) -> str:
+        """`/crm/v4/associations/contacts/deals/batch/read`: what belongs to version 3 elsewhere is version 4 here."""
+        family = ("associations", self.version) if self.dated else ("v4", "associations")
+        return _joined("crm", *family, from_type, to_type, *segments)
+
+    def association_type_names(self, from_type: str, to_type: str) -> str:
+        """The same for every version."""
+        return _joined("crm", "v3", "associations", from_type, to_type, "types")
+
+    def schemas(self) -> str:
+        return _joined("crm-object-schemas", self.version, "schemas")
+
     def account(self, *segments: str) -> str:
         return _joined("account-info", self.version, *segments)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,7 +33,11 @@ class Budget:
 
 
 #: The smallest account's limits. Search allows 5 per second and account; one is left to other tokens.
-DEFAULT_BUDGETS: Mapping[Bucket, Budget] = {Bucket.BURST: Budget(100, 10.0), Bucket.SEARCH: Budget(4, 1.0)}
+DEFAULT_BUDGETS: Mapping[Bucket, Budget] = {
+    Bucket.BURST: Budget(100, 10.0),
+    Bucket.SEARCH: Budget(4, 1.0),
+    Bucket.ASSOCIATIONS: Budget(100, 10.0),
+}
 
 
 @dataclass(slots=True)
@@ -77,6 +81,13 @@ class RateLimiter(Protocol):
     async def pause(self, bucket: Bucket, seconds: float) -> None:
         """HubSpot refused a call: send nothing of this bucket for so long."""
 
+    @property
+    def daily_remaining(self) -> int | None:
+        """Calls left today to the whole account, as last seen; None before the first answer."""
+
+    def remaining(self, bucket: Bucket) -> int:
+        """Calls that could go at once, as far as is known here; 0 during a pause. To be shown, not to be relied on."""
+
 
 class RollingWindow:
     """The count of one bucket. Pure: every method is told the time, in seconds of one monotonic clock."""
@@ -89,10 +100,16 @@ class RollingWindow:
     def wait_seconds(self, now: float) -> float:
         """Seconds until a call may be sent; 0 for at once."""
         window = self.budget.window_seconds + EDGE_SECONDS
-        counted = sorted(slot.counted_at for slot in self._slots if slot.counted_at > now - window)
+        counted = sorted(self._counted(now))
         surplus = len(counted) - self.budget.calls
         free_at = counted[surplus] + window if surplus >= 0 else now
         return max(free_at - now, self._paused_until - now, 0.0)
+
+    def remaining(self, now: float) -> int:
+        """Calls that may be sent now."""
+        if self._paused_until > now:
+            return 0
+        return max(self.budget.calls - sum(1 for _ in self._counted(now)), 0)
 
     def take(self, now: float) -> Slot:
         """Count one call as sent now."""
@@ -119,6 +136,11 @@ class RollingWindow:
         others = self.budget.calls - remaining - ours
         self._slots.extend(Slot(sent_at=now, counted_at=now) for _ in range(others))
 
+    def _counted(self, now: float) -> Iterator[float]:
+        """When the calls of the window that ends now were counted."""
+        since = now - self.budget.window_seconds - EDGE_SECONDS
+        return (slot.counted_at for slot in self._slots if slot.counted_at > since)
+
     def _forget(self, now: float) -> None:
         """Drop what no comparison needs any more: two windows back."""
         oldest = now - 2 * self.budget.window_seconds - ARRIVAL_SECONDS
@@ -126,7 +148,7 @@ class RollingWindow:
 
 
 class LocalRateLimiter:
-    """The limiter of one process and one access token.
+    """The limiter of one process and one access token. A bucket that `budgets` lacks has its default.
 
     daily_remaining  calls left today to the whole account, as last seen; None before the first answer
     waited_seconds   sum of all waiting in `acquire`
@@ -139,7 +161,8 @@ class LocalRateLimiter:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._windows = {bucket: RollingWindow(budgets[bucket]) for bucket in Bucket}
+        given = {**DEFAULT_BUDGETS, **budgets}
+        self._windows = {bucket: RollingWindow(given[bucket]) for bucket in Bucket}
         self._queues = {bucket: asyncio.Lock() for bucket in Bucket}
         self._clock = clock
         self._sleep = sleep
@@ -168,9 +191,15 @@ class LocalRateLimiter:
         return self._windows[bucket].take(now)
 
     async def answered(self, bucket: Bucket, slot: Slot, reading: Reading) -> None:
-        self._windows[bucket].answered(slot, reading, self._clock())
+        # Only of the burst limit is it known that the headers of an answer are about the limit of that call.
+        known = reading if bucket is Bucket.BURST else Reading()
+        self._windows[bucket].answered(slot, known, self._clock())
         if reading.daily_remaining is not None:
             self.daily_remaining = reading.daily_remaining
+
+    def remaining(self, bucket: Bucket) -> int:
+        own = self._windows[bucket].remaining(self._clock())
+        return min(own, self.remaining(Bucket.BURST)) if bucket is Bucket.SEARCH else own
 
     async def pause(self, bucket: Bucket, seconds: float) -> None:
         self._windows[bucket].pause(self._clock() + seconds)

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 BUCKETS: Mapping[Bucket, tuple[Bucket, ...]] = {
     Bucket.BURST: (Bucket.BURST,),
     Bucket.SEARCH: (Bucket.BURST, Bucket.SEARCH),
+    Bucket.ASSOCIATIONS: (Bucket.ASSOCIATIONS,),
 }
 #: Places taken at once at most, so that a busy process does not leave the others without.
 MOST_AT_ONCE = 10
@@ -117,6 +118,10 @@ class SharedRateLimiter:
     def daily_remaining(self) -> int | None:
         """Calls left today to the whole account, as last seen; None before the first answer."""
         return self._local.daily_remaining
+
+    def remaining(self, bucket: Bucket) -> int:
+        """By the count of this process, to which the next answer's headers add the burst calls of the others."""
+        return self._local.remaining(bucket)
 
     async def acquire(self, bucket: Bucket) -> Slot:
         desk = self._desks[bucket]

@@ -17,6 +17,8 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import httpx
@@ -29,6 +31,7 @@ from crm_sync.hubspot.errors import (
     ErrorAnswer,
     HubSpotError,
     MalformedAnswer,
+    Misconfigured,
     NotFound,
     RateLimited,
     TransportError,
@@ -91,8 +94,9 @@ class Transport:
         self._timeouts = timeouts
         self._clock = clock
         self._sleep = sleep
+        self._date: tuple[datetime, float] | None = None  # HubSpot's, and when it came by our clock
         self._http = httpx.AsyncClient(
-            base_url=base_url,
+            base_url=_address(base_url),
             auth=token,
             headers={"Accept": "application/json"},
             timeout=httpx.Timeout(timeouts.answer_seconds, connect=timeouts.connect_seconds),
@@ -102,6 +106,22 @@ class Transport:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+    @property
+    def hubspot_time(self) -> datetime | None:
+        """See HubSpotClient."""
+        if self._date is None:
+            return None
+        at, came_at = self._date
+        return at + timedelta(seconds=self._clock() - came_at)
+
+    def url_characters(self, call: Call) -> int:
+        """The length of the address of a call, as it would be sent."""
+        return len(str(self._request(call).url))
+
+    def body_characters(self, call: Call) -> int:
+        """The length of the body of a call, as it would be sent."""
+        return len(self._request(call).content.decode())
 
     async def request(self, call: Call, read: Callable[[Json], T]) -> T:
         """The value that `read` makes of the answer's JSON; {} stands for an answer without a body.
@@ -138,7 +158,10 @@ class Transport:
             response = await self._send(call)
             self.counts.by_status[str(response.status_code)] += 1
             reading = Reading.of(response.headers)
-            return self._read(call, response, read)
+            value = self._read(call, response, read)
+            if (date := _date_in(response.headers)) is not None:  # not of errors: a proxy on the way may have made them
+                self._date = (date, self._clock())
+            return value
         except RateLimited as error:
             if not isinstance(error, DailyLimit):
                 await self._limiter.pause(call.bucket, self._retries.pause_seconds(error))
@@ -148,6 +171,9 @@ class Transport:
             raise
         finally:
             await self._limiter.answered(call.bucket, slot, reading)
+
+    def _request(self, call: Call) -> httpx.Request:
+        return self._http.build_request(call.method, call.path, params=list(call.query) or None, json=call.body)
 
     def _read(self, call: Call, response: httpx.Response, read: Callable[[Json], T]) -> T:
         body = body_of(call, response.status_code, response.headers, response.content)
@@ -160,7 +186,7 @@ class Transport:
     async def _send(self, call: Call) -> httpx.Response:
         try:
             async with asyncio.timeout(self._timeouts.total_seconds):
-                return await self._http.request(call.method, call.path, params=list(call.query) or None, json=call.body)
+                return await self._http.send(self._request(call))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as exc:
             what = f"HubSpot cannot be reached at {self._http.base_url} ({_reason(exc)})"
             raise Unreachable(what, str(call)) from exc
@@ -172,6 +198,26 @@ class Transport:
             raise ConnectionCut(
                 f"the connection broke before HubSpot's answer was whole ({_reason(exc)})", str(call)
             ) from exc
+
+
+def _address(base_url: str) -> str:
+    """The address without a slash at its end; raises Misconfigured when it is none."""
+    try:
+        url = httpx.URL(base_url.strip())
+    except httpx.InvalidURL as exc:
+        raise Misconfigured(f"HUBSPOT_API_BASE_URL {base_url!r} is not an address: {exc}") from exc
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Misconfigured(f"HUBSPOT_API_BASE_URL {base_url!r} is not an address such as https://api.hubapi.com")
+    return str(url).rstrip("/")
+
+
+def _date_in(headers: httpx.Headers) -> datetime | None:
+    """HTTP's `Date`, which has whole seconds; None where it is absent or unreadable."""
+    try:
+        at = parsedate_to_datetime(headers["date"])
+    except (KeyError, ValueError):
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _reason(exc: Exception) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from crm_sync.hubspot.objects import PropertyDefinition, PropertyGroup
+from crm_sync.hubspot.properties import PropertyDefinition, PropertyGroup
 from crm_sync.push.text import clean, is_email, normal_email, split_name
 
 

@@ -7,7 +7,7 @@ from enum import Enum
 
 from crm_sync.hubspot.client import HubSpotClient
 from crm_sync.hubspot.errors import Conflict
-from crm_sync.hubspot.objects import PropertyDefinition
+from crm_sync.hubspot.properties import PropertyDefinition
 from crm_sync.push.mappings import PROPERTY_GROUP, PropertyNames, contact_properties
 
 OBJECT_TYPE = "contacts"
