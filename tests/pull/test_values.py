@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -100,6 +101,13 @@ def test_a_text_that_fits_becomes_its_value(convert: Any, text: str, value: Any)
 )
 def test_a_text_that_does_not_fit_is_refused_with_a_reason(convert: Any, text: str, words: str) -> None:
     assert words in reason(convert, text)
+
+
+def test_a_page_of_monstrous_numbers_is_refused_at_once() -> None:
+    started = time.process_time()
+    for _ in range(100):
+        reason(integer, "1e131071")
+    assert time.process_time() - started < 5
 
 
 def test_date_at_midnight_utc() -> None:

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType, NoneType
 from typing import Any, ClassVar, Final
 
@@ -41,6 +41,7 @@ MERGED_IDS: Final = "hs_merged_object_ids"
 ISSUE_VALUE_LENGTH: Final = 200
 
 _NO_DEFINITIONS: Final[Mapping[str, PropertyDefinition]] = MappingProxyType({})
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _TEXTS: Final = frozenset({str, NoneType})
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 _CONVERTERS: Final[Mapping[type, Callable[[str], Any]]] = {
@@ -162,12 +163,12 @@ def _record_id(text: str) -> int | None:
     return record_id if 0 <= record_id <= BIGINT_MAX else None
 
 
-def _age(record: Record) -> float:
+def _age(record: Record) -> datetime:
     """Greater is newer; a record without a time is the oldest."""
     try:
-        return utc(record.updated_at).timestamp() if record.updated_at is not None else float("-inf")
+        return utc(record.updated_at) if record.updated_at is not None else _LONG_AGO
     except Unfit:
-        return float("-inf")
+        return _LONG_AGO
 
 
 def _properties(records: Mapping[int, Record], issues: _Issues) -> tuple[list[dict[str, str]], list[str]]:

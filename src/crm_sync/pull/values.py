@@ -75,7 +75,7 @@ def integer(text: str) -> int:
         value = None
     if value is None:
         exact = number(text)
-        if exact.adjusted() > 18:
+        if exact.adjusted() > 18:  # as an int, a number of 100,000 digits would take half a second
             raise Unfit("a number beyond 64 bits")
         value = int(exact)
         if value != exact:
