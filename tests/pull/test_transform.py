@@ -187,6 +187,11 @@ def test_merged_record() -> None:
     ]
 
 
+def test_merged_record_that_was_merged_again_leads_to_the_one_that_is_left() -> None:
+    made = page(record("5", {"hs_merged_object_ids": "2;6"}), record("6", {"hs_merged_object_ids": "2"}))
+    assert sorted(made.merged) == [(2, 5), (6, 5)]
+
+
 def test_history_is_every_change_from_the_oldest_on() -> None:
     versions = (
         PropertyVersion("won", TUESDAY, "CRM_UI", "userId:1"),

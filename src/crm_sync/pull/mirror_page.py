@@ -47,7 +47,7 @@ class MirrorPage:
 
     columns  column → its values, one for each row: hubspot_id, every typed column, `properties` (JSON text),
              created_at, updated_at, archived, archived_at
-    merged   (old id, the id of the record it went into)
+    merged   (old id, the id of the record it went into), each old id once
     """
 
     columns: Mapping[str, list[Any]]

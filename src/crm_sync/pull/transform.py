@@ -94,7 +94,7 @@ class Transform:
         columns["updated_at"] = _column(ids, [record.updated_at for record in kept], utc, "updatedAt", issues)
         columns["archived"] = [record.archived for record in kept]
         columns["archived_at"] = _column(ids, [record.archived_at for record in kept], utc, "archivedAt", issues)
-        merged = tuple(_merged(ids, rows, issues))
+        merged = _merged(ids, rows, issues)
         history = tuple(_history(newest, issues))
         return MirrorPage(columns, issues.found(), merged, history)
 
@@ -217,15 +217,19 @@ def _column(
     return values
 
 
-def _merged(ids: Sequence[int], rows: Sequence[Mapping[str, str]], issues: _Issues) -> Iterable[tuple[int, int]]:
+def _merged(ids: Sequence[int], rows: Sequence[Mapping[str, str]], issues: _Issues) -> tuple[tuple[int, int], ...]:
+    """Each old id once: where two records name it, with the one that was not merged in its turn."""
+    pairs: list[tuple[int, int]] = []
     for record_id, row in zip(ids, rows, strict=True):
         if listed := row.get(MERGED_IDS):
-            for part in dict.fromkeys(filter(None, listed.split(";"))):
+            for part in filter(None, listed.split(";")):
                 old_id = _record_id(part)
                 if old_id is None:
                     issues.add(record_id, MERGED_IDS, listed, "not each part is a record id")
                 elif old_id != record_id:
-                    yield old_id, record_id
+                    pairs.append((old_id, record_id))
+    gone = {old_id for old_id, _ in pairs}
+    return tuple(dict(sorted(pairs, key=lambda pair: pair[1] not in gone)).items())
 
 
 def _history(records: Mapping[int, Record], issues: _Issues) -> Iterable[HistoryEntry]:
