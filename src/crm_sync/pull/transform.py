@@ -1,8 +1,8 @@
 """HubSpot's records → a page of the mirror (pure): no record is lost, and no value of a property is an error.
 
 A value that does not fit its column leaves it None, stays as it is in `properties`, and becomes an Issue. `properties`
-holds HubSpot's texts untouched: an e-mail keeps its case and its blanks. Properties without a value are left out,
-and "" is no value [HubSpot writes it to clear one].
+holds HubSpot's texts as they came, an e-mail with its case and its blanks; only what PostgreSQL cannot hold is replaced,
+which is an Issue too. Properties without a value are left out, and "" is no value: writing it to HubSpot clears one.
 """
 
 from __future__ import annotations
@@ -10,29 +10,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType, NoneType
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Numeric, Table, Text
+from sqlalchemy import Table
 
 from crm_sync.errors import CrmSyncError
 from crm_sync.hubspot.objects import PropertyDefinition, Record
 from crm_sync.pull.mirror_page import HistoryEntry, Issue, MirrorPage
-from crm_sync.pull.values import (
-    BIGINT_MAX,
-    Unfit,
-    checkboxes,
-    day,
-    instant,
-    integer,
-    number,
-    option,
-    storable,
-    truth,
-    utc,
-)
+from crm_sync.pull.typed_column import columns_to_fill
+from crm_sync.pull.values import BIGINT_MAX, Unfit, storable, utc
 
 #: The property in which a record names those that were merged into it: "1;2".
 MERGED_IDS: Final = "hs_merged_object_ids"
@@ -44,13 +32,6 @@ _NO_DEFINITIONS: Final[Mapping[str, PropertyDefinition]] = MappingProxyType({})
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _TEXTS: Final = frozenset({str, NoneType})
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
-_CONVERTERS: Final[Mapping[type, Callable[[str], Any]]] = {
-    BigInteger: integer,
-    Boolean: truth,
-    Date: day,
-    DateTime: instant,
-    Numeric: number,
-}
 
 
 class UnusableRecordId(CrmSyncError):
@@ -62,18 +43,11 @@ class UnusableRecordId(CrmSyncError):
 class Transform:
     """Records of one object type → pages of its mirror table.
 
-    A typed column names its property in `column.info["property"]`; its SQL type says what the text becomes. With
-    `info["options"]` the text must be one of the definition's options, with `info["many"]` each of its parts must;
-    a definition that is missing or lists none leaves the text unchecked. Raises TypeError for a column of another
-    type than Text, Numeric, BigInteger, Date, DateTime(timezone=True) and Boolean.
+    `definitions` are those of the object type's properties, by name; see `columns_to_fill` for what a column says.
     """
 
     def __init__(self, table: Table, definitions: Mapping[str, PropertyDefinition] = _NO_DEFINITIONS) -> None:
-        self._fields = tuple(
-            _Field(column.name, column.info["property"], _converter(column, definitions))
-            for column in table.columns
-            if "property" in column.info
-        )
+        self._typed = columns_to_fill(table, definitions)
 
     def page(self, records: Sequence[Record]) -> MirrorPage:
         """One row for each record id: of several records the one updated last, of these the one that comes last.
@@ -85,10 +59,10 @@ class Transform:
         issues = _Issues()
         rows, texts = _properties(newest, issues)
         columns: dict[str, list[Any]] = {"hubspot_id": ids}
-        for field in self._fields:
-            name = field.property
+        for typed in self._typed:
+            name, convert = typed.property, typed.convert
             raw = [row.get(name) for row in rows]
-            columns[field.column] = raw if field.convert is None else _column(ids, raw, field.convert, name, issues)
+            columns[typed.name] = raw if convert is None else _column(ids, raw, convert, name, issues)
         columns["properties"] = texts
         columns["created_at"] = _column(ids, [record.created_at for record in kept], utc, "createdAt", issues)
         columns["updated_at"] = _column(ids, [record.updated_at for record in kept], utc, "updatedAt", issues)
@@ -97,15 +71,6 @@ class Transform:
         merged = _merged(ids, rows, issues)
         history = tuple(_history(newest, issues))
         return MirrorPage(columns, issues.found(), merged, history)
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """A typed column. `convert` None: the text is the value."""
-
-    column: str
-    property: str
-    convert: Callable[[str], Any] | None
 
 
 class _Issues:
@@ -126,22 +91,6 @@ class _Issues:
 
     def found(self) -> tuple[Issue, ...]:
         return tuple(self._found.values())
-
-
-def _converter(column: Column[Any], definitions: Mapping[str, PropertyDefinition]) -> Callable[[str], Any] | None:
-    kind = column.type
-    if type(kind) is Text:
-        definition = definitions.get(column.info["property"])
-        options = definition.options if definition is not None else ()
-        if options and column.info.get("many"):
-            return checkboxes(options)
-        return option(options) if options and column.info.get("options") else None
-    # A mirror rounds nothing, and a time without a zone would mean another moment in each session.
-    rounded = isinstance(kind, Numeric) and kind.precision is not None
-    zoneless = isinstance(kind, DateTime) and not kind.timezone
-    if type(kind) not in _CONVERTERS or rounded or zoneless:
-        raise TypeError(f"no property can fill {column!r} of type {kind!r}")
-    return _CONVERTERS[type(kind)]
 
 
 def _newest(records: Iterable[Record]) -> dict[int, Record]:
