@@ -78,6 +78,15 @@ def test_tokens_are_added_and_changed_over_http(api: httpx.Client) -> None:
     assert api.get(CONTACTS, headers=headers).status_code == 401
 
 
+def test_every_answer_is_dated_by_the_portals_clock(emulator: EmulatorServer, api: httpx.Client) -> None:
+    api.post("/_emulator/clock", json={"freeze": "2026-03-01T00:00:00Z"})
+    emulator.fault("502", method="DELETE")
+    answers = [api.get(CONTACTS), api.get("/_emulator"), api.get("/nowhere"), api.delete(f"{CONTACTS}/1")]
+    assert [answer.headers.get_list("Date") for answer in answers] == [["Sun, 01 Mar 2026 00:00:00 GMT"]] * 4
+    emulator.clock.advance(86_400)
+    assert api.get(CONTACTS).headers["Date"] == "Mon, 02 Mar 2026 00:00:00 GMT"
+
+
 @pytest.mark.parametrize("tier", ["free", "starter", "professional", "enterprise", "addon", "unlimited"])
 def test_tiers_are_set_over_http(api: httpx.Client, tier: str) -> None:
     limits = api.put("/_emulator/tier", json={"tier": tier}).json()

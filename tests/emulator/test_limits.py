@@ -187,6 +187,8 @@ def test_association_batches_have_a_bucket_of_their_own(emulator: EmulatorServer
     assert [api.post(path, json={"inputs": [{"id": "1"}]}).status_code for _ in range(3)] == [207, 207, 429]
     assert api.get(CONTACTS).status_code == 200
     assert api.get(CONTACTS).status_code == 429
+    for definitions in ("v4/associations/contacts/companies/labels", "v3/associations/contacts/companies/types"):
+        assert api.get(f"/crm/{definitions}").status_code == 429, "no batch, so it is the burst's"
 
 
 @pytest.mark.parametrize(("counted", "status"), [(True, 429), (False, 200)])

@@ -1,3 +1,3 @@
-from tests.hubspot.live import client, emulator, running_emulator
+from tests.hubspot.live import client, emulator, hubspot, running_emulator
 
-__all__ = ["client", "emulator", "running_emulator"]
+__all__ = ["client", "emulator", "hubspot", "running_emulator"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -22,12 +21,6 @@ from crm_sync.hubspot.properties import PropertyDefinition, PropertyGroup
 from hubspot_emulator import EmulatorServer
 
 AT_ONCE = RetryRules(scale=0)
-
-
-@pytest.fixture(params=["v3", "2026-03"])
-async def hubspot(request: pytest.FixtureRequest, emulator: EmulatorServer) -> AsyncIterator[HubSpotClient]:
-    async with HubSpotClient(emulator.url, emulator.token, api_version=request.param, retries=AT_ONCE) as client:
-        yield client
 
 
 def inputs(*emails: str, traced: bool = True) -> list[RecordInput]:

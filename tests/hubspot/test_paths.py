@@ -14,6 +14,10 @@ def test_v3_addresses() -> None:
     assert paths.properties("contacts", "groups") == "/crm/v3/properties/contacts/groups"
     assert paths.account("details") == "/account-info/v3/details"
     assert paths.array("properties", ["a", "b"]) == (("properties", "a"), ("properties", "b"))
+    assert paths.associations("contacts", "deals", "labels") == "/crm/v4/associations/contacts/deals/labels"
+    assert paths.schemas() == "/crm-object-schemas/v3/schemas"
+    assert (paths.owners(), paths.pipelines("deals")) == ("/crm/v3/owners", "/crm/v3/pipelines/deals")
+    assert paths.forms() == "/marketing/v3/forms"
 
 
 def test_dated_addresses() -> None:
@@ -22,6 +26,10 @@ def test_dated_addresses() -> None:
     assert paths.properties("contacts") == "/crm/properties/2026-03/contacts"
     assert paths.account("details") == "/account-info/2026-03/details"
     assert paths.array("properties", ["a", "b"]) == (("properties", "a,b"),)
+    assert paths.associations("contacts", "deals", "labels") == "/crm/associations/2026-03/contacts/deals/labels"
+    assert paths.schemas() == "/crm-object-schemas/2026-03/schemas"
+    assert (paths.owners(), paths.pipelines("deals")) == ("/crm/owners/2026-03", "/crm/pipelines/2026-03/deals")
+    assert paths.forms() == "/marketing/forms/2026-03"
 
 
 @pytest.mark.parametrize("version", ["v3", "2026-03"])

@@ -102,6 +102,16 @@ async def test_search_takes_a_place_of_both_limits_or_of_none(migrated_engine: A
     assert [(await scarce.reserve(SEARCH, 3)).places for _ in range(2)] == [2, 0]
 
 
+async def test_association_batches_are_counted_apart(migrated_engine: AsyncEngine) -> None:
+    budgets = ledger(migrated_engine)
+    associations = BUCKETS[Bucket.ASSOCIATIONS]
+    assert [(await budgets.reserve(associations, 60)).places for _ in range(3)] == [60, 40, 0]
+    assert (await budgets.reserve(BURST, 100)).places == 100
+    await budgets.pause(Bucket.ASSOCIATIONS, 3)
+    await let_pass(migrated_engine, 10.5)
+    assert (await budgets.reserve(associations, 1)).places == 1
+
+
 async def test_limit_follows_hubspots_headers(migrated_engine: AsyncEngine) -> None:
     budgets = ledger(migrated_engine, calls=1)
     await budgets.reserve(BURST, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -155,3 +156,42 @@ def test_headers_that_are_absent_or_no_numbers_say_nothing() -> None:
     empty: Mapping[str, str] = {}
     assert Reading.of(empty) == Reading()
     assert Reading.of({"x-hubspot-ratelimit-max": "many", "x-hubspot-ratelimit-remaining": ""}) == Reading()
+
+
+async def test_association_batches_have_a_budget_of_their_own() -> None:
+    clock = Clock()
+    rates = limiter(clock, calls=1)
+    for _ in range(100):
+        await rates.acquire(Bucket.ASSOCIATIONS)
+    await rates.acquire(Bucket.BURST)
+    assert rates.waited_seconds == 0
+    await rates.acquire(Bucket.ASSOCIATIONS)
+    assert rates.waited_seconds > 9
+
+
+@pytest.mark.parametrize("bucket", [Bucket.ASSOCIATIONS, Bucket.SEARCH])
+async def test_headers_are_believed_of_the_burst_limit_alone(bucket: Bucket) -> None:
+    """Whether those of an association batch speak of its own limit or of the burst's is not documented."""
+    clock = Clock()
+    rates = limiter(clock)
+    before = rates.budget(bucket)
+    slot = await rates.acquire(bucket)
+    news = Reading(limit=190, remaining=3, window_seconds=10.0, daily_remaining=77)
+    await rates.answered(bucket, slot, news)
+    assert rates.budget(bucket) == before
+    assert rates.remaining(bucket) == before.calls - 1
+    assert rates.daily_remaining == 77
+
+
+async def test_what_remains_of_the_window_can_be_shown() -> None:
+    clock = Clock()
+    rates = limiter(clock, calls=10)
+    assert [rates.remaining(bucket) for bucket in (Bucket.BURST, Bucket.SEARCH, Bucket.ASSOCIATIONS)] == [10, 4, 100]
+    slot = await rates.acquire(Bucket.BURST)
+    assert rates.remaining(Bucket.BURST) == 9
+    await rates.answered(Bucket.BURST, slot, Reading(limit=10, remaining=3))
+    assert (rates.remaining(Bucket.BURST), rates.remaining(Bucket.SEARCH)) == (3, 3), "a search takes of both"
+    clock.now += 10.5
+    assert rates.remaining(Bucket.BURST) == 10
+    await rates.pause(Bucket.BURST, 5)
+    assert (rates.remaining(Bucket.BURST), rates.remaining(Bucket.ASSOCIATIONS)) == (0, 100)

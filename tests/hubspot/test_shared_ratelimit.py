@@ -100,6 +100,15 @@ async def test_a_search_asks_for_both_limits_in_one_step() -> None:
     assert book.asked == [((Bucket.BURST, Bucket.SEARCH), 1)]
 
 
+async def test_an_association_batch_asks_for_its_own_limit_alone() -> None:
+    book, clock = Book(), Clock()
+    rates = shared(book, clock)
+    slot = await rates.acquire(Bucket.ASSOCIATIONS)
+    await rates.answered(Bucket.ASSOCIATIONS, slot, Reading(limit=190, remaining=1, daily_remaining=5))
+    assert (book.asked, book.corrected) == ([((Bucket.ASSOCIATIONS,), 1)], [])
+    assert (rates.remaining(Bucket.ASSOCIATIONS), rates.remaining(Bucket.BURST), rates.daily_remaining) == (99, 100, 5)
+
+
 async def test_the_ledger_learns_only_what_it_does_not_know() -> None:
     book, clock = Book(), Clock()
     rates = shared(book, clock)

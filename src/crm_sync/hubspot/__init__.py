@@ -2,8 +2,10 @@
 
 from crm_sync.hubspot.associations import Association, AssociationPage, AssociationType
 from crm_sync.hubspot.client import HubSpotClient
+from crm_sync.hubspot.emailevents import EmailEvent, EmailEventPage
 from crm_sync.hubspot.errors import HubSpotError
 from crm_sync.hubspot.exchange import Bucket
+from crm_sync.hubspot.forms import Form, FormPage, Submission, SubmissionPage
 from crm_sync.hubspot.objects import (
     BatchResult,
     InlineAssociation,
@@ -12,7 +14,9 @@ from crm_sync.hubspot.objects import (
     Record,
     RecordInput,
 )
+from crm_sync.hubspot.owners import Owner, OwnerPage
 from crm_sync.hubspot.page import LIST_URL_CHARACTERS, SEARCH_BODY_CHARACTERS, Page
+from crm_sync.hubspot.pipelines import Pipeline, PipelineStage
 from crm_sync.hubspot.properties import PropertyDefinition, PropertyGroup
 from crm_sync.hubspot.ratelimit import DEFAULT_BUDGETS, Budget, LocalRateLimiter, RateLimiter
 from crm_sync.hubspot.retry import RetryRules
@@ -31,13 +35,21 @@ __all__ = [
     "Bucket",
     "Budget",
     "CallCounts",
+    "EmailEvent",
+    "EmailEventPage",
+    "Form",
+    "FormPage",
     "HubSpotClient",
     "HubSpotError",
     "InlineAssociation",
     "InlineAssociations",
     "LocalRateLimiter",
     "ObjectSchema",
+    "Owner",
+    "OwnerPage",
     "Page",
+    "Pipeline",
+    "PipelineStage",
     "PropertyDefinition",
     "PropertyGroup",
     "PropertyVersion",
@@ -46,5 +58,7 @@ __all__ = [
     "RecordInput",
     "RetryRules",
     "SharedRateLimiter",
+    "Submission",
+    "SubmissionPage",
     "Timeouts",
 ]

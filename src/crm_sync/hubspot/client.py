@@ -9,6 +9,10 @@ One record and batches of them are here; each other noun has a file of its own, 
     associations   which records belong together
     properties     definitions of properties, and their groups
     schemas        custom object types
+    owners         whom records are assigned to
+    pipelines      which stages records go through
+    forms          forms and their submissions
+    emailevents    what became of marketing e-mails
     account        the account itself
 
 Every method raises HubSpotError and its kinds, drawn in `errors`, after what may be repeated was repeated.
@@ -23,7 +27,9 @@ from typing import Any, Self
 
 from crm_sync.hubspot.account import AccountCalls
 from crm_sync.hubspot.associations import AssociationCalls
+from crm_sync.hubspot.emailevents import EmailEventCalls
 from crm_sync.hubspot.exchange import Call, Json
+from crm_sync.hubspot.forms import FormCalls
 from crm_sync.hubspot.objects import (
     BATCH_SIZE,
     BATCH_SIZE_WITH_HISTORY,
@@ -32,8 +38,10 @@ from crm_sync.hubspot.objects import (
     Record,
     RecordInput,
 )
+from crm_sync.hubspot.owners import OwnerCalls
 from crm_sync.hubspot.page import PageCalls
 from crm_sync.hubspot.paths import ApiPaths
+from crm_sync.hubspot.pipelines import PipelineCalls
 from crm_sync.hubspot.properties import PropertyCalls
 from crm_sync.hubspot.ratelimit import LocalRateLimiter, RateLimiter
 from crm_sync.hubspot.retry import RetryRules
@@ -42,7 +50,17 @@ from crm_sync.hubspot.token import AccessToken
 from crm_sync.hubspot.transport import CallCounts, Timeouts, Transport
 
 
-class HubSpotClient(PageCalls, AssociationCalls, PropertyCalls, SchemaCalls, AccountCalls):
+class HubSpotClient(
+    PageCalls,
+    AssociationCalls,
+    PropertyCalls,
+    SchemaCalls,
+    OwnerCalls,
+    PipelineCalls,
+    FormCalls,
+    EmailEventCalls,
+    AccountCalls,
+):
     """One HubSpot account, seen with one access token.
 
     api_version   "v3" or a dated one such as "2026-03"
@@ -94,8 +112,8 @@ class HubSpotClient(PageCalls, AssociationCalls, PropertyCalls, SchemaCalls, Acc
     def hubspot_time(self) -> datetime | None:
         """The time by HubSpot's own clock: that of the latest good answer, and what has passed since; UTC.
 
-        Up to a second and the way of an answer late, never early: what has happened until then, HubSpot has stamped
-        with this time or a later one. None before the first good answer.
+        Up to a second and the way of an answer late, as `Date` has whole seconds, and never early: what HubSpot writes
+        from now on bears a later time. It may step back by as much from one answer to the next. None before the first.
         """
         return self._transport.hubspot_time
 

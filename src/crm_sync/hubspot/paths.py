@@ -51,6 +51,24 @@ class ApiPaths:
     def schemas(self) -> str:
         return _joined("crm-object-schemas", self.version, "schemas")
 
+    def owners(self) -> str:
+        return self._crm("owners")
+
+    def pipelines(self, object_type: str) -> str:
+        return self._crm("pipelines", object_type)
+
+    def forms(self) -> str:
+        family = ("forms", self.version) if self.dated else (self.version, "forms")
+        return _joined("marketing", *family)
+
+    def form_submissions(self, form_id: str) -> str:
+        """The same for every version."""
+        return _joined("form-integrations", "v1", "submissions", "forms", form_id)
+
+    def email_events(self) -> str:
+        """The same for every version."""
+        return _joined("email", "public", "v1", "events")
+
     def account(self, *segments: str) -> str:
         return _joined("account-info", self.version, *segments)
 

@@ -81,14 +81,14 @@ def v3_types(account: Account, request: Request) -> Answer:
     return Answer({"results": [{"id": str(one.type_id), "name": one.name} for one in types]})
 
 
-def _route(name: str, method: str, tail: str, handler: Handler, access: str) -> Route:
+def _route(name: str, method: str, tail: str, handler: Handler, access: str, bucket: str = "associations") -> Route:
     paths = (f"/crm/v3/associations/{{from_type}}/{{to_type}}{tail}",)
-    return Route(f"associations.v3_{name}", method, paths, handler, access, "associations")
+    return Route(f"associations.v3_{name}", method, paths, handler, access, bucket)
 
 
 ROUTES = (
     _route("batch_read", "POST", "/batch/read", v3_read, "read"),
     _route("batch_create", "POST", "/batch/create", v3_create, "write"),
     _route("batch_archive", "POST", "/batch/archive", v3_archive, "write"),
-    _route("types", "GET", "/types", v3_types, "read"),
+    _route("types", "GET", "/types", v3_types, "read", "burst"),
 )
