@@ -1,8 +1,8 @@
 """HubSpot's records → a page of the mirror (pure): no record is lost, and no value of a property is an error.
 
 A value that does not fit its column leaves it None, stays as it is in `properties`, and becomes an Issue. `properties`
-holds HubSpot's texts as they came, an e-mail with its case and its blanks; what PostgreSQL cannot hold is replaced, which
-is an Issue too. Properties without a value are left out, and "" is no value: writing it to HubSpot clears one.
+holds HubSpot's texts as they came, an e-mail with its case and its blanks; only what PostgreSQL cannot hold is
+replaced, which is an Issue too. Properties without a value are left out; "" is no value: to HubSpot it clears one.
 """
 
 from __future__ import annotations
