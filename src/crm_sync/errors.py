@@ -8,6 +8,9 @@
     │   ├── EmbeddedPostgresError     the private server cannot be made or started
     │   └── MigrationError            the schema cannot be brought to the wanted revision
     ├── IntakeError                   a file of contacts cannot be read at all
+    ├── PullError
+    │   ├── UnknownStreamError        there is no stream of that name
+    │   └── StreamBusyError           another run works on the stream now
     └── HubSpotError                  HubSpot refuses, or cannot be reached; its own tree: `crm_sync.hubspot.errors`
 
 Some are defined where they are raised: TokenMissingError, a SettingsError, in `crm_sync.runtime`; UnknownContactError
@@ -17,6 +20,7 @@ The message is one or two sentences for a person: what is wrong, where, and what
 It never holds a secret.
 """
 
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -52,3 +56,24 @@ class MigrationError(DatabaseError):
 
 class IntakeError(CrmSyncError):
     """The file as a whole is unusable; single bad lines are reported, not raised."""
+
+
+class PullError(CrmSyncError):
+    """HubSpot's records could not be brought here."""
+
+
+class UnknownStreamError(PullError):
+    """The message lists the streams that there are."""
+
+    exit_code = 2
+
+
+class StreamBusyError(PullError):
+    """Another run works on the stream. `until`: when it loses it at the latest, if it is not heard of again."""
+
+    exit_code = 6
+
+    def __init__(self, stream: str, until: datetime | None) -> None:
+        super().__init__(f"Another run pulls {stream} right now. `crm-sync runs` shows it; try again when it has ended.")
+        self.stream = stream
+        self.until = until

@@ -243,5 +243,5 @@ FROM hubspot.meetings
 UNION ALL SELECT 'task', hubspot_id, occurred_at, subject, body, owner_id, properties, archived, updated_at
 FROM hubspot.tasks"""
 
-event.listen(Base.metadata, "before_create", DDL(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
-event.listen(Base.metadata, "after_create", DDL(ENGAGEMENTS_VIEW))
+event.listen(Base.metadata, "before_create", DDL(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))  # type: ignore[no-untyped-call]
+event.listen(Base.metadata, "after_create", DDL(ENGAGEMENTS_VIEW))  # type: ignore[no-untyped-call]

@@ -4,6 +4,8 @@ Locks: creates a schema, tables, a view and a type; nothing that exists is touch
 The role needs CREATE on the database.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -21,7 +23,7 @@ NOW = sa.text("now()")
 SCHEMA = "hubspot"
 TEXT, ID, NUMBER, FLAG = sa.Text(), sa.BigInteger(), sa.Numeric(), sa.Boolean()
 
-MIRRORS: dict[str, dict[str, sa.types.TypeEngine]] = {
+MIRRORS: dict[str, dict[str, sa.types.TypeEngine[Any]]] = {
     "contacts": {
         **dict.fromkeys(
             [
@@ -139,7 +141,7 @@ def downgrade() -> None:
     op.execute("DROP SCHEMA hubspot CASCADE")
 
 
-def _mirror(name: str, columns: dict[str, sa.types.TypeEngine]) -> None:
+def _mirror(name: str, columns: dict[str, sa.types.TypeEngine[Any]]) -> None:
     op.create_table(
         name,
         sa.Column("hubspot_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -159,20 +161,20 @@ def _mirror(name: str, columns: dict[str, sa.types.TypeEngine]) -> None:
         op.create_index(f"ix_{name}_{kind}", name, ["hubspot_id"], schema=SCHEMA, postgresql_where=sa.text(rows))
 
 
-def _table(name: str, *columns: sa.Column, key: tuple[str, ...]) -> None:
+def _table(name: str, *columns: sa.Column[Any], key: tuple[str, ...]) -> None:
     """A table of the schema, with the time of its last write."""
     op.create_table(name, *columns, sa.PrimaryKeyConstraint(*key, name=f"pk_{name}"), schema=SCHEMA)
 
 
-def _text(*names: str) -> list[sa.Column]:
+def _text(*names: str) -> list[sa.Column[Any]]:
     return [sa.Column(name, sa.Text(), nullable=False) for name in names]
 
 
-def _id(name: str, *, nullable: bool = False) -> sa.Column:
+def _id(name: str, *, nullable: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.BigInteger(), autoincrement=False, nullable=nullable)
 
 
-def _synced() -> sa.Column:
+def _synced() -> sa.Column[Any]:
     return sa.Column("synced_at", TIME, server_default=NOW, nullable=False)
 
 

@@ -1,0 +1,77 @@
+"""PropertyDefinitions: the properties that the portal has of an object type, looked up once a day.
+
+They are kept in `hubspot.properties`, where people who read the mirror find what a property means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from crm_sync.hubspot import HubSpotClient
+from crm_sync.hubspot.properties import PropertyDefinition
+from crm_sync.models.relations import properties
+from crm_sync.pull.stream import Stream
+
+KEPT_FOR: Final = timedelta(hours=24)
+
+Definitions = Mapping[str, PropertyDefinition]
+
+
+class PropertyDefinitions:
+    """`writes` False looks up and keeps nothing, as a dry run must."""
+
+    def __init__(self, client: HubSpotClient, engine: AsyncEngine, *, writes: bool = True) -> None:
+        self._client = client
+        self._engine = engine
+        self._writes = writes
+
+    async def of(self, stream: Stream) -> Definitions:
+        """By name. Raises HubSpotError."""
+        kept = await self._kept(stream.name)
+        if kept:
+            return kept
+        found = await self._client.list_properties(stream.object_type)
+        if self._writes:
+            await self._keep(stream.name, found)
+        return {one.name: one for one in found}
+
+    async def _kept(self, object_type: str) -> Definitions:
+        c = properties.c
+        statement = sa.select(properties).where(c.object_type == object_type, c.synced_at > sa.func.now() - KEPT_FOR)
+        async with self._engine.connect() as connection:
+            return {
+                row.name: PropertyDefinition(
+                    name=row.name,
+                    label=row.label,
+                    type=row.type,
+                    field_type=row.field_type,
+                    group_name=row.group_name,
+                    description=row.description,
+                    options=tuple(row.options),
+                )
+                for row in await connection.execute(statement)
+            }
+
+    async def _keep(self, object_type: str, found: tuple[PropertyDefinition, ...]) -> None:
+        rows = [
+            {
+                "object_type": object_type,
+                "name": one.name,
+                "type": one.type,
+                "field_type": one.field_type,
+                "label": one.label,
+                "group_name": one.group_name,
+                "description": one.description,
+                "options": list(one.options),
+            }
+            for one in found
+        ]
+        async with self._engine.begin() as connection:
+            await connection.execute(sa.delete(properties).where(properties.c.object_type == object_type))
+            if rows:
+                await connection.execute(sa.insert(properties), rows)

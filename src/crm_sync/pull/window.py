@@ -1,0 +1,86 @@
+"""The window of changes that an incremental run fetches, and the plan of a run: which passes, in which order (pure).
+
+    full         list → archived → missing
+    incremental  changes → archived, when due → associations, when due → missing
+
+A run that was cut off leaves its passes in the cursor; the next one takes them up where it stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Pass(StrEnum):
+    """One way over a stream's records."""
+
+    LIST = "list"  # every live record, with its associations
+    CHANGES = "changes"  # what the search index has as changed in the window
+    ARCHIVED = "archived"  # the recycle bin
+    ASSOCIATIONS = "associations"  # those of every live record: a change of one moves no modified date
+    MISSING = "missing"  # what a listing should have shown and did not: asked for by id
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Changes from `start` to `end`, both included, by HubSpot's clock. Frozen when the run begins: what changes later
+    is the next run's, or a record that changes all the time would keep it from ending."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def is_empty(self) -> bool:
+        return self.end <= self.start
+
+    def joins(self, synced_to: datetime) -> bool:
+        """Whether everything up to `end` is known once this is, where everything up to `synced_to` was before."""
+        return self.start <= synced_to < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """What makes up for HubSpot's search index, which is behind by up to half a minute as far as was observed.
+
+    lag        the window ends so long before now
+    overlap    and starts so long before the end of the last one
+    archived, associations   how often an incremental run looks at these
+    """
+
+    lag: timedelta = timedelta(seconds=30)
+    overlap: timedelta = timedelta(minutes=2)
+    archived: timedelta = timedelta(hours=1)
+    associations: timedelta = timedelta(hours=24)
+
+
+def window(since: datetime, now: datetime, margins: Margins, *, exact: bool = False) -> Window:
+    """The changes since `since`; `exact` leaves the overlap away, for a time that a person named."""
+    return Window(since if exact else since - margins.overlap, now - margins.lag)
+
+
+def full_passes() -> tuple[Pass, ...]:
+    return (Pass.LIST, Pass.ARCHIVED, Pass.MISSING)
+
+
+def incremental_passes(
+    now: datetime,
+    margins: Margins,
+    *,
+    archived_at: datetime | None,
+    associations_at: datetime | None,
+    has_targets: bool,
+    catch_up: bool = False,
+) -> tuple[Pass, ...]:
+    """`archived_at` and `associations_at` are the ends of the last such passes; `catch_up` takes both now."""
+
+    def is_due(last: datetime | None, interval: timedelta) -> bool:
+        return catch_up or last is None or last + interval <= now
+
+    passes = [Pass.CHANGES]
+    if is_due(archived_at, margins.archived):
+        passes.append(Pass.ARCHIVED)
+    if has_targets and is_due(associations_at, margins.associations):
+        passes.append(Pass.ASSOCIATIONS)
+    return (*passes, Pass.MISSING)
