@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -36,7 +36,10 @@ from crm_sync.pull.wish import Wants, Wish
 from crm_sync.pull.writer import MirrorWriter
 
 Observer = Callable[[StreamReport], None]
-_QUIET: Final[Observer] = lambda _report: None  # noqa: E731
+
+
+def ignore(_report: StreamReport) -> None:
+    """An observer for whom the end is soon enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class PullEngine:
         self._narrowed = narrowed or {}
         self._cursors = cursors or Cursors(engine)
 
-    async def run(self, stream: Stream, wish: Wish, report: StreamReport, observe: Observer = _QUIET) -> None:
+    async def run(self, stream: Stream, wish: Wish, report: StreamReport, observe: Observer = ignore) -> None:
         """Do what is wished and count it in `report`. Raises HubSpotError, StreamBusyError, StreamLostError."""
         began_at, calls = time.monotonic(), self._client.counts.total
         report.wants, report.is_dry_run = wish.wants.value, wish.dry_run

@@ -104,18 +104,18 @@ class MirrorWriter:
         )
 
     async def _remove(self, connection: AsyncConnection, gone: Sequence[tuple[int, int | None]]) -> int:
-        """Take records that HubSpot no longer has out of the mirror; returns how many of them are news."""
+        """Take records that HubSpot no longer has out of the mirror; returns how many it had."""
         into = dict(gone)
         values = {"hubspot_id": list(into), "merged_into": list(into.values())}
         news = await connection.execute(statements.note_removed(), {**self._typed, **values})
         ids = [row.hubspot_id for row in news]
         if not ids:
             return 0
-        await connection.execute(statements.drop_records(self._stream.table), {"ids": ids})
+        dropped = await connection.execute(statements.drop_records(self._stream.table), {"ids": ids})
         for statement in (*statements.drop_associations(), statements.drop_history()):
             await connection.execute(statement, {**self._typed, "ids": ids})
         await connection.execute(statements.drop_issues(), {"stream": self._stream.name, "ids": ids})
-        return len(ids)
+        return dropped.rowcount
 
     async def _associations(self, connection: AsyncConnection, edges: Edges) -> int:
         names = ("from_id", "to_type", "to_id", "category", "type_id")
