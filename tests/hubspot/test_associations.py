@@ -97,6 +97,15 @@ async def test_batches_of_associations_leave_the_burst_alone(hubspot: HubSpotCli
     assert (limits.remaining(Bucket.ASSOCIATIONS), limits.remaining(Bucket.BURST)) == (70, 98)
 
 
+@pytest.mark.parametrize("kind", ["502-after", "cut", "truncated", "429-ten-secondly", "423"])
+async def test_associations_are_read_again_after_a_passing_fault(
+    hubspot: HubSpotClient, emulator: EmulatorServer, kind: str
+) -> None:
+    emulator.fault(kind, path="*/associations/*")
+    assert (await hubspot.read_associations("contacts", "deals", {"1": None})).found == {"1": ()}
+    assert hubspot.counts.repeated == 1
+
+
 async def read(body: dict[str, Any], *ids: str) -> Any:
     async with (
         wire(answer(207, body)) as served,

@@ -61,20 +61,23 @@ class AssociationPage:
     @classmethod
     def of(cls, body: Json, asked: Iterable[str]) -> AssociationPage:
         """Entries are merged, as HubSpot may name a pair once per label. "None found" comes as an error and is none."""
-        types_by_target: dict[str, dict[str, dict[AssociationType, None]]] = {}
+        types_by_target: dict[str, dict[str, dict[tuple[object, ...], AssociationType]]] = {}
         following: dict[str, str] = {}
-        known: dict[AssociationType, AssociationType] = {}  # a type that comes a thousand times is held once
+        known: dict[tuple[object, ...], AssociationType] = {}  # a type comes a thousand times, and is made once
         for entry in body["results"]:
             from_id = id_in(entry["from"])
             targets = types_by_target.setdefault(from_id, {})
             for target in entry["to"]:
                 types = targets.setdefault(id_in(target, "toObjectId"), {})
-                for one in map(AssociationType.of, target["associationTypes"]):
-                    types[known.setdefault(one, one)] = None
+                for one in target["associationTypes"]:
+                    key = (one["category"], one["typeId"], one.get("label"))
+                    if key not in known:
+                        known[key] = AssociationType.of(one)
+                    types[key] = known[key]
             if (after := next_after(entry)) is not None:
                 following[from_id] = after
         found = {
-            from_id: tuple(Association(to_id, tuple(types)) for to_id, types in targets.items())
+            from_id: tuple(Association(to_id, tuple(types.values())) for to_id, types in targets.items())
             for from_id, targets in types_by_target.items()
         }
         none_found = [BatchError.of(entry) for entry in body.get("errors") or () if _is_none_found(entry)]

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from crm_sync.hubspot.errors import ErrorDetail, words
 from crm_sync.hubspot.exchange import Json, context_in, details_in
-from crm_sync.hubspot.properties import PropertyDefinition as PropertyDefinition
+from crm_sync.hubspot.properties import PropertyDefinition as PropertyDefinition  # where it used to be
 from crm_sync.hubspot.times import required_time_in, time_in
 
 #: HubSpot's values are texts; None and "" both mean: no value. Sending "" clears.

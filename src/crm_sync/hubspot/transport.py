@@ -117,11 +117,11 @@ class Transport:
 
     def url_characters(self, call: Call) -> int:
         """The length of the address of a call, as it would be sent."""
-        return len(str(self._request(call).url))
+        return len(str(self._http_request(call).url))
 
     def body_characters(self, call: Call) -> int:
         """The length of the body of a call, as it would be sent."""
-        return len(self._request(call).content.decode())
+        return len(self._http_request(call).content.decode())
 
     async def request(self, call: Call, read: Callable[[Json], T]) -> T:
         """The value that `read` makes of the answer's JSON; {} stands for an answer without a body.
@@ -172,7 +172,7 @@ class Transport:
         finally:
             await self._limiter.answered(call.bucket, slot, reading)
 
-    def _request(self, call: Call) -> httpx.Request:
+    def _http_request(self, call: Call) -> httpx.Request:
         return self._http.build_request(call.method, call.path, params=list(call.query) or None, json=call.body)
 
     def _read(self, call: Call, response: httpx.Response, read: Callable[[Json], T]) -> T:
@@ -186,7 +186,7 @@ class Transport:
     async def _send(self, call: Call) -> httpx.Response:
         try:
             async with asyncio.timeout(self._timeouts.total_seconds):
-                return await self._http.send(self._request(call))
+                return await self._http.send(self._http_request(call))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as exc:
             what = f"HubSpot cannot be reached at {self._http.base_url} ({_reason(exc)})"
             raise Unreachable(what, str(call)) from exc
