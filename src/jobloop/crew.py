@@ -94,6 +94,10 @@ class Crew:
         """
         return await to_the_end(self._probe())
 
+    def is_time_to_probe(self) -> bool:
+        """True once when a pause that this crew made has come to its end."""
+        return self._pauser.is_time_to_probe()
+
     async def room(self, batch_size: int) -> None:
         """Wait until fewer than `batch_size` claimed rows wait to be started."""
         while self._rows_waiting >= batch_size:

@@ -30,7 +30,7 @@ class Listener:
     probe_seconds   how often the connection is tried; a dead one is found after at most twice that
     """
 
-    def __init__(self, dsn: str, *, probe_seconds: float = 15.0) -> None:
+    def __init__(self, dsn: str, *, probe_seconds: float = 30.0) -> None:
         self._dsn = dsn
         self._probe_seconds = probe_seconds
         self._waiting: dict[str, list[asyncio.Event]] = {}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -38,8 +39,10 @@ from jobloop.waiting import Every, until
 log = logging.getLogger("jobloop")
 
 _RESCUED_AT_ONCE = 1000
-#: A paused queue is looked at this often, to see whether the time for a probe has come.
-_PROBE_SECONDS = 5.0
+#: A queue that another worker paused is looked at this often, to see whether the time for a probe has come.
+_PROBE_SECONDS = 30.0
+#: A wait between two polls is this much longer at most, so that many workers do not look all at once.
+_POLL_SPREAD = 0.2
 #: How often a running loop shows its observers what it did.
 _OBSERVED_SECONDS = 10.0
 
@@ -57,7 +60,7 @@ class JobLoop:
     deadline_seconds  how long one cycle or drain may take; then nothing more is started, what runs gets
                       `grace_seconds`, and a handler that still runs is cancelled and counts as failed
     grace_seconds     how long running handlers may take to end when the loop is asked to stop
-    poll_seconds      `run` looks for due rows at least this often
+    poll_seconds      `run` looks for due rows this often; each wait is up to a fifth longer
     wake              `run` looks at once when this is set: `Listener.wake_event(queue)`
     observers         called with the report at the end of each cycle or drain, and by `run` every ten seconds with
                       what came since; see `jobloop.metrics`
@@ -107,7 +110,7 @@ class JobLoop:
     async def run(self, stop: asyncio.Event) -> CycleReport:
         """Work until `stop` is set; then end within about `grace_seconds`.
 
-        Between claims that found nothing it waits for `wake`, at most `poll_seconds`. A database that goes away is
+        Between claims that found nothing it waits for `wake`, or about `poll_seconds`. A database that goes away is
         waited for; the log says so.
         """
         report, observed = CycleReport(self.queue.name), None
@@ -125,11 +128,11 @@ class JobLoop:
                     await until(stop, crew.room(self.batch_size))
                     if not stop.is_set() and await crew.claim(self.batch_size):
                         continue
-                    if probe.is_due():
+                    if probe.is_due() or crew.is_time_to_probe():
                         await crew.probe()
                 except Exception as exc:
                     log.warning("%s: cannot claim, trying again: %s", self.queue.name, exc)
-                await until(stop, self.wake.wait(), seconds=self.poll_seconds)
+                await until(stop, self.wake.wait(), seconds=self.poll_seconds * random.uniform(1, 1 + _POLL_SPREAD))
             await crew.wind_down(self.grace_seconds)
         self._observe(report, observed)
         return report.finish()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobloop.claim import Claim
@@ -15,6 +17,9 @@ from jobloop.pause import PauseState, PauseWatch, is_well, probe_after
 from jobloop.store import Store
 
 log = logging.getLogger("jobloop")
+
+#: The pause is in the database a little later than it was decided.
+_MARGIN_SECONDS = 0.5
 
 
 class Pauser:
@@ -28,6 +33,7 @@ class Pauser:
         self._watch = watch
         self._probing: PauseState | None = None
         self._is_paused = False
+        self._probe_at = float("inf")
         self._steps: set[asyncio.Task[Any]] = set()
 
     async def claim(self, batch_size: int) -> tuple[list[Claim], bool]:
@@ -52,6 +58,13 @@ class Pauser:
         elif wanted is not None and not self._is_paused:
             self._pause(wanted, probes=0)
 
+    def is_time_to_probe(self) -> bool:
+        """True once when the pause that this worker made has come to its end, by its own clock."""
+        if time.monotonic() < self._probe_at:
+            return False
+        self._probe_at = float("inf")
+        return True
+
     async def probe(self) -> list[Claim]:
         """The one row to probe with, if the queue is paused, its time has come and nobody else probes."""
         if self._store.queue.pauses is None or (state := await self._control.begin_probe()) is None:
@@ -75,6 +88,8 @@ class Pauser:
             log.error("%s: would pause, but the queue has no pauses table: %s", self._name, wanted.reason)
             return
         until = wanted.until or probe_after(probes)
+        wait = until if isinstance(until, timedelta) else until - datetime.now(UTC)
+        self._probe_at = time.monotonic() + wait.total_seconds() + _MARGIN_SECONDS
         log.error("%s: pausing the queue until %s: %s", self._name, until, wanted.reason)
         self._on_pause()
         self._begin(self._control.pause(wanted.reason, until, paused_by="worker"), "pause")

@@ -176,6 +176,41 @@ async def test_a_lost_connection_is_one_sentence(engine: AsyncEngine, database_u
                 await connection.scalar(text("SELECT 1"))
 
 
+async def backend_pid(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        return int(await connection.scalar(text("SELECT pg_backend_pid()")) or 0)
+
+
+async def test_a_connection_that_the_server_closed_is_replaced_unnoticed(database_url: str) -> None:
+    engine = create_engine(database_url)
+    lost = await backend_pid(engine)
+    killer = await asyncpg.connect(make_url(database_url).set(drivername="postgresql").render_as_string(False))
+    await killer.execute("SELECT pg_terminate_backend($1, 5000)", lost)
+    await killer.close()
+    await asyncio.sleep(0)  # the driver reads what the server said
+
+    assert await backend_pid(engine) != lost
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("trusted_seconds", [60.0, -1.0])
+async def test_a_connection_is_tried_only_when_it_lay_unused(
+    trusted_seconds: float, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that vanished without a word: only a statement tells."""
+    monkeypatch.setattr(database, "TRUSTED_SECONDS", trusted_seconds)
+    engine = create_engine(database_url)
+    first = await backend_pid(engine)
+
+    def gone(_: object) -> None:
+        raise engine.dialect.loaded_dbapi.InterfaceError("nobody answers")
+
+    monkeypatch.setattr(engine.dialect, "do_ping", gone)
+    is_trusted = trusted_seconds > 0
+    assert (await backend_pid(engine) == first) is is_trusted
+    await engine.dispose()
+
+
 def test_with_an_address_no_server_is_started(tmp_path: Path) -> None:
     settings = Settings.model_construct(
         DATABASE_URL=SecretStr("postgres://db.example.com/crm"), DATA_DIR=tmp_path / "data"

@@ -134,6 +134,26 @@ async def test_known_end_is_kept_and_a_probe_that_succeeds_resumes(desk: Desk) -
     assert await control.paused() is None
 
 
+async def test_running_worker_probes_as_soon_as_its_own_pause_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And need not look for it otherwise: a queue that others paused is looked at every half minute."""
+    monkeypatch.setattr("jobloop.loop._PROBE_SECONDS", 3600.0)
+    await desk.queue(3)
+    answers: list[Any] = [Retry("busy", pause=Pause("busy", until=timedelta(milliseconds=50)))]
+
+    async def sync(row: Any) -> Any:
+        return answers.pop() if answers else Complete()
+
+    stop = asyncio.Event()
+    running = asyncio.create_task(loop_of(desk, each(sync), concurrency=1, poll_seconds=0.02).run(stop))
+    async with asyncio.timeout(20):
+        while await desk.statuses() != {"Complete": 2, "Queued": 1}:
+            await asyncio.sleep(0.01)
+        stop.set()
+        await running
+
+    assert await Control(pausable(), desk.engine).paused() is None
+
+
 async def test_probe_that_fails_waits_longer_each_time(desk: Desk) -> None:
     await desk.queue(20)
 
