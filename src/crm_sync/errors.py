@@ -74,6 +74,6 @@ class StreamBusyError(PullError):
     exit_code = 6
 
     def __init__(self, stream: str, until: datetime | None) -> None:
-        super().__init__(f"Another run pulls {stream} right now. `crm-sync runs` shows it; try again when it has ended.")
+        super().__init__(f"Another run pulls {stream} now: `crm-sync runs` shows it. Try again when it has ended.")
         self.stream = stream
         self.until = until

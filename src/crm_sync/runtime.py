@@ -24,9 +24,9 @@ from crm_sync import migrate
 from crm_sync.database import check_database, create_engine, open_database
 from crm_sync.errors import SettingsError
 from crm_sync.hubspot import HubSpotClient, LocalRateLimiter, RateLimiter, SharedRateLimiter, Timeouts
+from crm_sync.hubspot.counts import CallCounts
 from crm_sync.hubspot.exchange import Bucket
 from crm_sync.hubspot.ratelimit import DEFAULT_BUDGETS, Budget
-from crm_sync.hubspot.transport import CallCounts
 from crm_sync.models import Contact, CRMProcessingStatus, queue_pauses
 from crm_sync.push import ContactPushService, PropertyNames
 from crm_sync.rate_budgets import RateBudgets

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, MetaData, Numeric, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from crm_sync.hubspot.objects import PropertyDefinition, Record
+from crm_sync.hubspot.objects import Record
+from crm_sync.hubspot.properties import PropertyDefinition
 
 TIME = DateTime(timezone=True)
 MONDAY = datetime(2026, 3, 2, 8, tzinfo=UTC)

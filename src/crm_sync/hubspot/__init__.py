@@ -2,6 +2,7 @@
 
 from crm_sync.hubspot.associations import Association, AssociationPage, AssociationType
 from crm_sync.hubspot.client import HubSpotClient
+from crm_sync.hubspot.counts import CallCounts, tallied
 from crm_sync.hubspot.emailevents import EmailEvent, EmailEventPage
 from crm_sync.hubspot.errors import HubSpotError
 from crm_sync.hubspot.exchange import Bucket
@@ -22,7 +23,7 @@ from crm_sync.hubspot.ratelimit import DEFAULT_BUDGETS, Budget, LocalRateLimiter
 from crm_sync.hubspot.retry import RetryRules
 from crm_sync.hubspot.schemas import ObjectSchema
 from crm_sync.hubspot.shared_ratelimit import SharedRateLimiter
-from crm_sync.hubspot.transport import CallCounts, Timeouts
+from crm_sync.hubspot.transport import Timeouts
 
 __all__ = [
     "DEFAULT_BUDGETS",
@@ -61,4 +62,5 @@ __all__ = [
     "Submission",
     "SubmissionPage",
     "Timeouts",
+    "tallied",
 ]

@@ -27,6 +27,7 @@ from typing import Any, Self
 
 from crm_sync.hubspot.account import AccountCalls
 from crm_sync.hubspot.associations import AssociationCalls
+from crm_sync.hubspot.counts import CallCounts
 from crm_sync.hubspot.emailevents import EmailEventCalls
 from crm_sync.hubspot.exchange import Call, Json
 from crm_sync.hubspot.forms import FormCalls
@@ -47,7 +48,7 @@ from crm_sync.hubspot.ratelimit import LocalRateLimiter, RateLimiter
 from crm_sync.hubspot.retry import RetryRules
 from crm_sync.hubspot.schemas import SchemaCalls
 from crm_sync.hubspot.token import AccessToken
-from crm_sync.hubspot.transport import CallCounts, Timeouts, Transport
+from crm_sync.hubspot.transport import Timeouts, Transport
 
 
 class HubSpotClient(

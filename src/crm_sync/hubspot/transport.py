@@ -14,15 +14,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import httpx
 
+from crm_sync.hubspot.counts import CallCounts, tallies
 from crm_sync.hubspot.errors import (
     AnswerTimeout,
     Conflict,
@@ -58,19 +58,6 @@ class Timeouts:
     connect_seconds: float = 5.0
     answer_seconds: float = 30.0
     total_seconds: float = 60.0
-
-
-@dataclass(slots=True)
-class CallCounts:
-    """Calls sent since the client was made; a repeated call counts each time.
-
-    by_status  HTTP status, or the error's class name when no answer came
-    """
-
-    total: int = 0
-    repeated: int = 0
-    by_operation: Counter[str] = field(default_factory=Counter)
-    by_status: Counter[str] = field(default_factory=Counter)
 
 
 class Transport:
@@ -152,8 +139,9 @@ class Transport:
     async def _attempt(self, call: Call, read: Callable[[Json], T]) -> T:
         slot = await self._limiter.acquire(call.bucket)
         reading = Reading()
-        self.counts.total += 1
-        self.counts.by_operation[call.operation] += 1
+        for counts in (self.counts, *tallies()):
+            counts.total += 1
+            counts.by_operation[call.operation] += 1
         try:
             response = await self._send(call)
             self.counts.by_status[str(response.status_code)] += 1

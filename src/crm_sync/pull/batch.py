@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from crm_sync.hubspot.objects import Record
-
-#: Beyond every record id.
-LAST_ID: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ and nothing is written twice over something newer.
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,19 +26,13 @@ from crm_sync.pull.clock import DatabaseClock
 from crm_sync.pull.conveyor import convey
 from crm_sync.pull.cursor import Cursor, Cursors
 from crm_sync.pull.definitions import PropertyDefinitions
-from crm_sync.pull.report import StreamReport
+from crm_sync.pull.report import Observer, StreamReport, counted, ignore
 from crm_sync.pull.source import Source
 from crm_sync.pull.stream import Stream
 from crm_sync.pull.transform import Transform
 from crm_sync.pull.window import Margins, Pass, Window, full_passes, incremental_passes, window
 from crm_sync.pull.wish import Wants, Wish
 from crm_sync.pull.writer import MirrorWriter
-
-Observer = Callable[[StreamReport], None]
-
-
-def ignore(_report: StreamReport) -> None:
-    """An observer for whom the end is soon enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +78,14 @@ class PullEngine:
 
     async def run(self, stream: Stream, wish: Wish, report: StreamReport, observe: Observer = ignore) -> None:
         """Do what is wished and count it in `report`. Raises HubSpotError, StreamBusyError, StreamLostError."""
-        began_at, calls = time.monotonic(), self._client.counts.total
         report.wants, report.is_dry_run = wish.wants.value, wish.dry_run
-        try:
+        with counted(report, observe) as show:
             async with self._cursor(stream, wish) as cursor:
-                journey = await self._journey(stream, wish, cursor, report, observe)
+                journey = await self._journey(stream, wish, cursor, report, show)
                 if wish.wants is Wants.ASSOCIATIONS:
                     await self._pass(Pass.ASSOCIATIONS, journey)
                 else:
                     await self._records(journey)
-        finally:
-            report.doing, report.seconds = "", time.monotonic() - began_at
-            report.calls += self._client.counts.total - calls
-            observe(report)
 
     async def _records(self, journey: _Journey) -> None:
         cursor, wish = journey.cursor, journey.wish

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from crm_sync.hubspot import tallied
 
 
 @dataclass(slots=True)
@@ -61,3 +65,28 @@ class StreamReport:
     def of(cls, body: Mapping[str, Any]) -> StreamReport:
         known = {one.name for one in fields(cls)}
         return cls(**{name: value for name, value in body.items() if name in known})
+
+
+Observer = Callable[[StreamReport], None]
+
+
+def ignore(_report: StreamReport) -> None:
+    """An observer for whom the end is soon enough."""
+
+
+@contextmanager
+def counted(report: StreamReport, observe: Observer = ignore) -> Iterator[Observer]:
+    """Count a run's calls and seconds: gives the observer that shows them with all else, and is told at the end too."""
+    began_at, calls, seconds = time.monotonic(), report.calls, report.seconds
+
+    with tallied() as sent:
+
+        def show(_report: StreamReport = report) -> None:
+            report.calls, report.seconds = calls + sent.total, seconds + time.monotonic() - began_at
+            observe(report)
+
+        try:
+            yield show
+        finally:
+            report.doing = ""
+            show()

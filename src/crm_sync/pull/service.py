@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crm_sync.errors import UnknownStreamError
 from crm_sync.hubspot import HubSpotClient
 from crm_sync.pull.cursor import Cursors
-from crm_sync.pull.engine import Observer, PullEngine, ignore
-from crm_sync.pull.report import StreamReport
+from crm_sync.pull.engine import PullEngine
+from crm_sync.pull.report import Observer, StreamReport, ignore
 from crm_sync.pull.stream import Stream
 from crm_sync.pull.streams import STANDARD, expand, find_custom
 from crm_sync.pull.window import Margins

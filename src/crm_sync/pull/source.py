@@ -6,26 +6,24 @@ A listing goes by record id; so does a search, which is asked again and again fo
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from crm_sync.errors import PullError
-from crm_sync.hubspot import LIST_URL_CHARACTERS, SEARCH_BODY_CHARACTERS, HubSpotClient
+from crm_sync.hubspot import SEARCH_BODY_CHARACTERS, HubSpotClient
 from crm_sync.hubspot.objects import Record
 from crm_sync.hubspot.page import Page
-from crm_sync.pull.batch import LAST_ID, Batch, Span
+from crm_sync.pull.batch import Batch
 from crm_sync.pull.byid import RecordsById
 from crm_sync.pull.clock import DatabaseClock
+from crm_sync.pull.lanes import Lanes
+from crm_sync.pull.listing import Listing
 from crm_sync.pull.report import StreamReport
 from crm_sync.pull.stream import Stream
 from crm_sync.pull.window import Window
 
-LIST_PAGE: Final = 100
-LIST_PAGE_WITH_HISTORY: Final = 50
 SEARCH_PAGE: Final = 200
-#: Left free in an address for `after`, and in a search for the id that it starts from.
+#: Left free in a search for the id that it starts from.
 _ROOM: Final = 100
 
 
@@ -42,6 +40,7 @@ class Source:
         report: StreamReport,
         *,
         batch_size: int,
+        lanes: int = 4,
     ) -> None:
         self._client = client
         self._stream = stream
@@ -50,38 +49,16 @@ class Source:
         self._clock = clock
         self._report = report
         self._batch_size = batch_size
+        self._lanes = lanes
         self._by_id = RecordsById(client, stream, self._properties, report)
 
-    async def listed(self, position: Mapping[str, Any], *, archived: bool) -> AsyncIterator[Batch]:
+    def listed(self, position: Mapping[str, Any], *, archived: bool) -> AsyncIterator[Batch]:
         """Every live record with its associations in line, or every one of the recycle bin."""
-        after, last_id = position.get("after"), int(position.get("last_id", 0))
-        parts = self._listable_parts(archived)
-        in_order = True
-        while True:
-            records: list[Record] = []
-            read_at, first_id = self._clock.now(), last_id
-            while True:
-                page = await self._list_page(parts, archived, after)
-                self._report.pages += 1
-                self._report.fetched += len(page.records)
-                records += page.records
-                after = page.after
-                if after is None or len(records) >= self._batch_size:
-                    break
-            ids = [int(record.id) for record in records]
-            in_order = in_order and all(one < two for one, two in zip([first_id, *ids], ids, strict=False))
-            last_id = max([last_id, *ids])
-            if not in_order:
-                self._report.note("HubSpot listed records out of order, so that what is missing could not be told.")
-            yield Batch(
-                read_at,
-                tuple(records),
-                None if after is None else {"after": after, "last_id": last_id},
-                Span(first_id, LAST_ID if after is None else last_id, archived) if in_order else None,
-                with_associations=not archived,
-            )
-            if after is None:
-                return
+        listing = Listing(self._client, self._stream, self._properties, self._targets, archived=archived)
+        # The search that tells how long a listing is knows no archived records.
+        width = 1 if archived else self._lanes
+        lanes = Lanes(listing, self._clock, self._report, batch_size=self._batch_size, width=width)
+        return lanes.batches(position)
 
     async def changed(self, window: Window, position: Mapping[str, Any]) -> AsyncIterator[Batch]:
         """What the search index has as changed in the window, by id."""
@@ -117,43 +94,6 @@ class Source:
             yield Batch(read_at, tuple(records), position, gone=tuple(gone), with_associations=True)
 
     # -- one page -------------------------------------------------------------------------------------------------
-
-    async def _list_page(self, parts: Sequence[Sequence[str]], archived: bool, after: str | None) -> Page:
-        """One page with all properties, which may take several calls: an address has an end."""
-        first = {"history": () if archived else self._stream.history, "associations": () if archived else self._targets}
-        size = LIST_PAGE_WITH_HISTORY if first["history"] else LIST_PAGE
-        pages = await asyncio.gather(
-            *(
-                self._client.list_page(
-                    self._stream.object_type,
-                    properties=part,
-                    archived=archived,
-                    limit=size,
-                    after=after,
-                    **(first if number == 0 else {}),
-                )
-                for number, part in enumerate(parts)
-            )
-        )
-        return pages[0] if len(pages) == 1 else _joined(pages)
-
-    def _listable_parts(self, archived: bool) -> list[list[str]]:
-        """The properties, in parts that an address takes."""
-
-        def length(names: Sequence[str]) -> int:
-            return self._client.list_url_length(
-                self._stream.object_type,
-                properties=names,
-                history=self._stream.history,
-                associations=self._targets,
-                archived=archived,
-            )
-
-        if length(self._properties) + _ROOM <= LIST_URL_CHARACTERS:
-            return [list(self._properties)]
-        each = max(len(name) for name in self._properties) + len("&properties=")
-        most = max((LIST_URL_CHARACTERS - _ROOM - length(())) // each, 1)
-        return [list(self._properties[start : start + most]) for start in range(0, len(self._properties), most)]
 
     async def _search(self, window: Window, last_id: int) -> Page:
         return await self._client.search(
@@ -200,19 +140,3 @@ class Source:
             return list(records)
         found, _gone = await self._by_id.read([record.id for record in records])
         return found
-
-
-def _joined(pages: Sequence[Page]) -> Page:
-    """Parts of the same records as one page. One that a part had no more is left to the look at what is missing."""
-    first, *others = pages
-    by_id = [{record.id: record for record in page.records} for page in others]
-    records = []
-    for record in first.records:
-        parts = [page.get(record.id) for page in by_id]
-        if None in parts:
-            continue
-        properties = dict(record.properties)
-        for part in parts:
-            properties.update(part.properties)  # type: ignore[union-attr]
-        records.append(replace(record, properties=properties))
-    return replace(first, records=tuple(records))

@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import Table
 
 from crm_sync.errors import CrmSyncError
-from crm_sync.hubspot.objects import PropertyDefinition, Record
+from crm_sync.hubspot.objects import Record
+from crm_sync.hubspot.properties import PropertyDefinition
 from crm_sync.pull.mirror_page import HistoryEntry, Issue, MirrorPage
 from crm_sync.pull.typed_column import columns_to_fill
 from crm_sync.pull.values import BIGINT_MAX, Unfit, storable, utc

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from crm_sync.errors import DatabaseError
-from crm_sync.hubspot.transport import CallCounts
+from crm_sync.hubspot.counts import CallCounts
 from crm_sync.operate import QueueStatus, queue_status
 from crm_sync.web.room import Room, RoomDep
 
