@@ -55,7 +55,7 @@ def reason(convert: Any, text: str) -> str:
         (truth, "False", False),
         (truth, "TRUE", True),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=lambda value: getattr(value, "__name__", str(value)[:30]),
 )
 def test_a_text_that_fits_becomes_its_value(convert: Any, text: str, value: Any) -> None:
     assert convert(text) == value
@@ -97,7 +97,7 @@ def test_a_text_that_fits_becomes_its_value(convert: Any, text: str, value: Any)
         (truth, "yes", "neither true nor false"),
         (truth, "1", "neither true nor false"),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=lambda value: getattr(value, "__name__", str(value)[:30]),
 )
 def test_a_text_that_does_not_fit_is_refused_with_a_reason(convert: Any, text: str, words: str) -> None:
     assert words in reason(convert, text)
