@@ -55,7 +55,11 @@ class Entry:
 RAW = Entry("raw", "raw", arguments={"batch": 500})
 EACH = Entry("each", "jobloop", arguments={"form": "each", "batch": 500, "concurrency": 10})
 LIGHT = Entry("each of 2 columns", "jobloop", arguments={"form": "light", "batch": 500, "concurrency": 10})
+ENTITIES = Entry("each of entities", "jobloop", arguments={"form": "each-entities", "batch": 500, "concurrency": 10})
 BATCH = Entry("batch", "jobloop", arguments={"form": "batch", "batch": 500, "concurrency": 2})
+BATCH_ENTITIES = Entry(
+    "batch of entities", "jobloop", arguments={"form": "batch-entities", "batch": 500, "concurrency": 2}
+)
 SESSION = Entry("session", "jobloop", arguments={"form": "session", "batch": 500, "concurrency": 10})
 OLDER = Entry("older loop", "older_loop", arguments={"batch": 500}, most_jobs=8_000)
 PGQUEUER = Entry("pgqueuer", "pgqueuer", ("pgqueuer==1.6.0", "asyncpg==0.32.0"), {"concurrency": 1000})
@@ -66,7 +70,7 @@ PROCRASTINATE = Entry(
     {"concurrency": 20},
     most_jobs=4_000,
 )
-OURS = (EACH, LIGHT, BATCH, SESSION)
+OURS = (EACH, LIGHT, ENTITIES, BATCH, BATCH_ENTITIES, SESSION)
 RIVALS_OF_OURS = (PGQUEUER, PROCRASTINATE)
 EVERYBODY = (RAW, *OURS, OLDER, *RIVALS_OF_OURS)
 

@@ -16,7 +16,7 @@ class Claim:
     key           the row's primary key: the value itself, or a tuple for a composite key
     token         fresh with every claim statement
     retry_count   failed attempts of the present request, before this one
-    row           the columns that the handler asked for, with the attributes of the model
+    row           what the handler gets: a light row or an instance of the model
     """
 
     key: Any

@@ -26,12 +26,14 @@ from jobloop.store import Store
 
 log = logging.getLogger("jobloop")
 
+#: After so many rows of handlers that never wait, a worker lets the loop claim and settle.
+_BREATH_ROWS = 10
 #: How long a handler may take to obey its cancellation before it is left behind.
 _OBEY_SECONDS = 5.0
 
 
 class Crew:
-    """Long-lived workers on one queue of shares, with one settler and one lease keeper; a desk to the handlers.
+    """Long-lived workers on one queue of rows, with one settler and one lease keeper; a desk to the handlers.
 
     Use as an async context manager. Leaving it in any way, cancellation included, settles every row that was
     claimed: processed rows as decided, running handlers after their cancellation and rows that never started as
@@ -53,9 +55,8 @@ class Crew:
         self._sessions = sessions
         self._report = report
         self._concurrency = concurrency
-        self._shares: deque[list[Claim]] = deque()
-        self._arrived = asyncio.Event()
-        self._rows_waiting = 0
+        self._waiting: deque[Claim] = deque()
+        self._idle: deque[asyncio.Future[None]] = deque()
         self._running: dict[asyncio.Task[None], list[Claim]] = {}
         self._lost: set[asyncio.Task[None]] = set()
         self._leases = LeaseKeeper(store, self._cancel_lost)
@@ -100,7 +101,7 @@ class Crew:
 
     async def room(self, batch_size: int) -> None:
         """Wait until fewer than `batch_size` claimed rows wait to be started."""
-        while self._rows_waiting >= batch_size:
+        while len(self._waiting) >= batch_size:
             await self._next_progress()
 
     async def idle(self) -> None:
@@ -160,10 +161,11 @@ class Crew:
     async def _work(self) -> None:
         """Process shares until cancelled. A share that is cut off is settled as the crew's stop says."""
         me = cast("asyncio.Task[None]", asyncio.current_task())
+        rows_in_a_breath = 0
         while not me.cancelling():  # a handler may end well although it was cancelled
             share = self._running[me] = await self._next_share()
             try:
-                if ours := [claim for claim in share if self._leases.holds(claim)]:
+                if ours := self._leases.held(share):
                     await self._handler.run(ours, self)
             except asyncio.CancelledError as exc:
                 if not me.cancelling():  # not ours: something that the handler awaited was cancelled
@@ -181,14 +183,28 @@ class Crew:
                     self._lost.discard(me)
                     me.uncancel()
                 self._moved_on()
+            rows_in_a_breath += len(share)
+            if rows_in_a_breath >= _BREATH_ROWS:
+                rows_in_a_breath = 0
+                await asyncio.sleep(0)
 
     async def _next_share(self) -> list[Claim]:
-        while not self._shares:
-            self._arrived.clear()
-            await self._arrived.wait()
-        share = self._shares.popleft()
-        self._rows_waiting -= len(share)
+        while not self._waiting:
+            turn = asyncio.get_running_loop().create_future()
+            self._idle.append(turn)
+            await turn
+        share = self._handler.next_share(self._waiting)
+        if self._waiting:
+            self._wake_one()
         return share
+
+    def _wake_one(self) -> None:
+        """Wake an idle worker; it wakes the next if there is more. All at once would keep the loop from claiming."""
+        while self._idle:
+            turn = self._idle.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
     def _stopped(self, share: list[Claim]) -> None:
         for claim in share:
@@ -199,7 +215,7 @@ class Crew:
         log.warning("%s: lease on %s was lost", self._store.queue.name, claim.key)
         self._report.lost += 1
         for task, share in self._running.items():
-            if claim in share and not any(self._leases.holds(other) for other in share):
+            if claim in share and not self._leases.held(share):
                 self._lost.add(task)
                 task.cancel()
 
@@ -221,12 +237,11 @@ class Crew:
         self._report.claimed += len(claims)
         self._report.batches += bool(claims)
         self._leases.hold(claims)
-        self._shares.extend(self._handler.shares(claims))
-        self._rows_waiting += len(claims)
-        self._arrived.set()
+        self._waiting.extend(claims)
+        self._wake_one()
 
     def _is_quiet(self) -> bool:
-        return not self._running and not self._shares
+        return not self._running and not self._waiting
 
     def _moved_on(self) -> None:
         self._progress.set()
@@ -238,11 +253,8 @@ class Crew:
         await self._progress.wait()
 
     def _release_waiting(self) -> None:
-        for share in self._shares:
-            for claim in share:
-                self._settler.put(claim, Settlement.released())
-        self._shares.clear()
-        self._rows_waiting = 0
+        while self._waiting:
+            self._settler.put(self._waiting.popleft(), Settlement.released())
         self._moved_on()
 
     async def _close(self) -> None:

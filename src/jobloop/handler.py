@@ -4,6 +4,8 @@
     each(fn)              fn(row): one row, no session, no connection held while it runs
     batch(fn)             fn(rows): many rows in one call, answered with {primary key: outcome}
 
+`each` and `batch` hand out light rows (`jobloop.row`) or, with `entities=True`, instances of the model.
+
 A form turns an answer or an exception into outcomes and hands them to the desk; it decides nothing.
 """
 
@@ -11,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -56,14 +59,18 @@ class Desk(Protocol):
 
 
 class Handler(Protocol):
-    """What the workers run: shares of claimed rows, one call a share."""
+    """What the workers run: shares of the waiting rows, one call a share."""
 
     @property
     def default_concurrency(self) -> int:
         """Calls at once when the loop is not told."""
 
-    def shares(self, claims: list[Claim]) -> Iterable[list[Claim]]:
-        """How the rows of one claim are dealt out to calls."""
+    @property
+    def entities(self) -> bool:
+        """Whether rows are instances of the model."""
+
+    def next_share(self, waiting: deque[Claim]) -> list[Claim]:
+        """Take from the left what the next call is for; something waits."""
 
     async def run(self, share: list[Claim], desk: Desk) -> None:
         """Process one share. Every claim of it is handed to the desk, unless this is cancelled."""
@@ -75,9 +82,10 @@ class Each:
 
     fn: EachFunction
     default_concurrency: int = 10
+    entities: bool = False
 
-    def shares(self, claims: list[Claim]) -> Iterator[list[Claim]]:
-        return ([claim] for claim in claims)
+    def next_share(self, waiting: deque[Claim]) -> list[Claim]:
+        return [waiting.popleft()]
 
     async def run(self, share: list[Claim], desk: Desk) -> None:
         (claim,) = share
@@ -96,9 +104,14 @@ class Batch:
 
     fn: BatchFunction
     default_concurrency: int = 1
+    entities: bool = False
 
-    def shares(self, claims: list[Claim]) -> Iterable[list[Claim]]:
-        return [claims] if claims else []
+    def next_share(self, waiting: deque[Claim]) -> list[Claim]:
+        token = waiting[0].token  # that of one claim
+        share = []
+        while waiting and waiting[0].token is token:
+            share.append(waiting.popleft())
+        return share
 
     async def run(self, share: list[Claim], desk: Desk) -> None:
         try:
@@ -127,9 +140,10 @@ class InSession:
 
     fn: SessionFunction
     default_concurrency: int = 1
+    entities: bool = False
 
-    def shares(self, claims: list[Claim]) -> Iterator[list[Claim]]:
-        return ([claim] for claim in claims)
+    def next_share(self, waiting: deque[Claim]) -> list[Claim]:
+        return [waiting.popleft()]
 
     async def run(self, share: list[Claim], desk: Desk) -> None:
         (claim,) = share
@@ -174,14 +188,18 @@ def threaded(fn: Callable[..., T]) -> Callable[..., Awaitable[T]]:
     return run
 
 
-def each(fn: EachFunction) -> Each:
-    """Wrap `fn(row) -> Outcome | None`: one row a call, no session, no connection held."""
-    return Each(_awaitable(fn, "each"))
+def each(fn: EachFunction, *, entities: bool = False) -> Each:
+    """Wrap `fn(row) -> Outcome | None`: one row a call, no session, no connection held.
+
+    `entities`: a row is an instance of the model, detached, with the queue's `columns` loaded. Its relationships are
+    not: touching one raises `DetachedInstanceError`. Otherwise it is a light row, which is cheaper: see `jobloop.row`.
+    """
+    return Each(_awaitable(fn, "each"), entities=entities)
 
 
-def batch(fn: BatchFunction) -> Batch:
-    """Wrap `fn(rows) -> {primary key: Outcome}`: all rows of a claim in one call."""
-    return Batch(_awaitable(fn, "batch"))
+def batch(fn: BatchFunction, *, entities: bool = False) -> Batch:
+    """Wrap `fn(rows) -> {primary key: Outcome}`: all rows of a claim in one call. `entities` as for `each`."""
+    return Batch(_awaitable(fn, "batch"), entities=entities)
 
 
 def handler_of(processing_function: Each | Batch | InSession | SessionFunction) -> Each | Batch | InSession:

@@ -32,9 +32,10 @@ class LeaseKeeper:
     def hold(self, claims: Iterable[Claim]) -> None:
         self._held.update(claims)
 
-    def holds(self, claim: Claim) -> bool:
-        """True until the claim is dropped or found lost."""
-        return claim in self._held
+    def held(self, claims: Iterable[Claim]) -> list[Claim]:
+        """Those of `claims` that were neither dropped nor found lost."""
+        held = self._held
+        return [claim for claim in claims if claim in held]
 
     def drop(self, claims: Collection[Claim]) -> int:
         """Stop renewing `claims`; returns how many of them were still held."""

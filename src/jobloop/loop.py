@@ -94,7 +94,7 @@ class JobLoop:
         self.poll_seconds = poll_seconds
         self.wake = wake or asyncio.Event()
         self.observers = tuple(observers)
-        self.store = Store(queue, engine_of(self.sessions))
+        self.store = Store(queue, engine_of(self.sessions), entities=self.handler.entities)
         self._watch = PauseWatch()
         with_session = self.concurrency if isinstance(self.handler, InSession) else 0
         warn_if_small(self.store.engine, queue.name, with_session)

@@ -70,23 +70,23 @@ class CycleReport:
         """Share of processed rows that will be tried again, 0 to 1; 0 when there was none."""
         return self.retried / self.processed if self.processed else 0.0
 
-    def count(self, settlement: Settlement, role: Role | None) -> None:
-        """Count one settled row; `role` is what `Store.settle` returned for it."""
+    def count(self, settlement: Settlement, role: Role | None, rows: int = 1) -> None:
+        """Count settled rows that are alike; `role` is what `Store.settle` returned for them."""
         if role is None:
-            self.superseded += 1
+            self.superseded += rows
         elif role is Role.COMPLETE:
-            self.completed += 1
+            self.completed += rows
         elif role is Role.ERROR:
-            self.failed += 1
+            self.failed += rows
         elif settlement.counted:
-            self.retried += 1
+            self.retried += rows
         elif settlement.is_release:
-            self.released += 1
+            self.released += rows
         else:
-            self.snoozed += 1
+            self.snoozed += rows
         if settlement.error is not None:
             known = settlement.error in self.errors or len(self.errors) < _MOST_ERRORS
-            self.errors[settlement.error if known else "(other errors)"] += 1
+            self.errors[settlement.error if known else "(other errors)"] += rows
 
     def finish(self) -> CycleReport:
         """Stop the clock; returns itself."""

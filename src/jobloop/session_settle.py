@@ -29,7 +29,7 @@ class SessionSettle:
     async def write(self, session: AsyncSession, claim: Claim, settlement: Settlement) -> Any | None:
         """Flush, settle and commit; if the claim did not hold, roll back instead. Closes the session.
 
-        Returns the row (*key, role) of `statements.settle`, or None.
+        Returns the row (*key, role) of `statements.settle_one`, or None.
         """
         return await session.run_sync(self._write, claim, settlement)  # one greenlet for all its steps
 
@@ -65,7 +65,7 @@ class SessionSettle:
     def _statement(self, to: Role, names: tuple[str, ...]) -> sa.UpdateBase:
         statement = self._statements.get((to, names))
         if statement is None:
-            statement = self._statements[to, names] = statements.settle(self._queue, to, names, alone=True)
+            statement = self._statements[to, names] = statements.settle_one(self._queue, to, names)
         return statement
 
 

@@ -6,25 +6,26 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from asyncpg import InternalClientError
 from sqlalchemy.exc import DBAPIError, InterfaceError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from jobloop.arrays import Settled, by_shape
 from jobloop.claim import Claim
 from jobloop.errors import QueueDeclarationError
 from jobloop.interrupt import to_the_end
 from jobloop.lease import LeaseKeeper
 from jobloop.outcome import describe
 from jobloop.report import CycleReport
-from jobloop.settlement import Settlement
+from jobloop.settlement import COMPLETED, Settlement
 from jobloop.status import Role
-from jobloop.store import Store, by_shape, sqlstate
+from jobloop.store import Store
+from jobloop.transaction import sqlstate
 
 log = logging.getLogger("jobloop")
-
-Settled = tuple[Claim, Settlement]
 
 #: SQLSTATE classes and codes that say "the server cannot be used now": it is gone, full, or read-only after a failover.
 _ABSENT = ("08", "57P", "53", "25006")
@@ -68,10 +69,12 @@ class Settler:
         self._closes_at = float("inf")
 
     def put(self, claim: Claim, settlement: Settlement) -> None:
-        self._pending.append((claim, settlement))
-        self._empty.clear()
-        self._wake.set()
-        if len(self._pending) >= self._most_rows:
+        pending = self._pending
+        pending.append((claim, settlement))
+        if len(pending) == 1:
+            self._empty.clear()
+            self._wake.set()
+        if len(pending) >= self._most_rows:
             self._hurry.set()
 
     def hurry(self) -> None:
@@ -137,11 +140,16 @@ class Settler:
                 log.warning("%s: settle failed, trying again: %s", self._store.queue.name, exc)
             await asyncio.sleep(pause_seconds * random.uniform(0.5, 1))
             pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
-        lost = [claim for claim, _ in some if claim.key not in roles]
-        for claim in lost:
-            log.warning("%s: claim on %s was lost before its settle", self._store.queue.name, claim.key)
-        self._report.lost += self._leases.drop(lost)
+        if len(roles) < len(some):
+            lost = [claim for claim, _ in some if claim.key not in roles]
+            for claim in lost:
+                log.warning("%s: claim on %s was lost before its settle", self._store.queue.name, claim.key)
+            self._report.lost += self._leases.drop(lost)
         self._leases.drop([claim for claim, _ in some])
+        if some[0][1] is COMPLETED:  # all of them, being alike
+            for role, rows in Counter(roles.values()).items():
+                self._report.count(COMPLETED, role, rows)
+            return
         for claim, settlement in some:
             if claim.key in roles:
                 self._report.count(settlement, roles[claim.key])

@@ -28,6 +28,8 @@ class Role(enum.Enum):
     COMPLETE = "complete"
     ERROR = "error"
 
+    __hash__ = object.__hash__  # Enum's own is a Python function, and every settled row asks for it
+
 
 #: Every change of status that jobloop itself makes: the statement, and (from, to).
 EDGES: dict[str, frozenset[tuple[Role, Role]]] = {

@@ -141,7 +141,7 @@ MUTATIONS = (
     Mutation(
         "settle: only with the claim's token",
         WORKING,
-        '            c.claim_token == answer["token"],\n',
+        '        c.claim_token == answer["token"],\n',
         "",
     ),
     Mutation(
@@ -201,7 +201,7 @@ MUTATIONS = (
     Mutation(
         "settle: locks in primary-key order",
         WORKING,
-        '.order_by(*(given.c[name] for name in keys)).subquery("answers")',
+        '.order_by(*(given.c[f"key_{i}"] for i in range(len(key)))).subquery("answers")',
         '.subquery("answers")',
     ),
     Mutation(
@@ -343,17 +343,20 @@ MUTATIONS = (
         "            session.commit()\n",
     ),
     Mutation(
-        "deadlocks are tried again", "store.py", "_TRANSIENT = frozenset({_DEADLOCK, ", "_TRANSIENT = frozenset({"
+        "deadlocks are tried again",
+        "transaction.py",
+        "_TRANSIENT = frozenset({_DEADLOCK, ",
+        "_TRANSIENT = frozenset({",
     ),
     Mutation(
         "READ COMMITTED whatever the server says",
-        "store.py",
+        "transaction.py",
         'is_alone = default == "read committed" and',
         "is_alone =",
     ),
     Mutation(
         "a transaction around every statement behind a pooler",
-        "store.py",
+        "transaction.py",
         "and not await _is_pooled(connection)",
         "",
         ("tests/faults/test_pooler.py",),

@@ -255,7 +255,7 @@ async def test_settle_that_cannot_get_its_lock_does_not_make_the_row_an_error(
     await desk.queue(1)
     await desk.sql("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lock_timeout = 50', current_database()); END $$")
     await desk.engine.dispose()
-    monkeypatch.setattr("jobloop.store._MOST_TRIES", 2)
+    monkeypatch.setattr("jobloop.transaction._MOST_TRIES", 2)
     async with desk.engine.connect() as user:
 
         async def let_go() -> None:

@@ -92,7 +92,14 @@ class OnJobloop(OnContacts):
             contact = await session.get_one(Contact, contact_id)
             await job(contact.seq)
 
-        return {"each": each(one), "light": each(one), "batch": batch(many), "session": in_session}[self.options.form]
+        return {
+            "each": each(one),
+            "light": each(one),
+            "each-entities": each(one, entities=True),
+            "batch": batch(many),
+            "batch-entities": batch(many, entities=True),
+            "session": in_session,
+        }[self.options.form]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,19 @@ from typing import Any
 
 from contest.arena import Arena
 from contest.drain import Course, drain
-from contest.field import BATCH, EACH, LIGHT, OLDER, PGQUEUER, RAW, RIVALS_OF_OURS, SESSION, Entry
+from contest.field import (
+    BATCH,
+    BATCH_ENTITIES,
+    EACH,
+    ENTITIES,
+    LIGHT,
+    OLDER,
+    PGQUEUER,
+    RAW,
+    RIVALS_OF_OURS,
+    SESSION,
+    Entry,
+)
 from contest.sheet import Sheet
 from contest.workloads.beside import beside, summary
 from contest.workloads.options import Options
@@ -52,7 +64,7 @@ async def with_session(arena: Arena, options: Options) -> Sheet:
 
 
 async def _no_op(arena: Arena, options: Options, processes: int, where: str) -> Sheet:
-    entries = options.among((EACH, LIGHT, BATCH, *RIVALS_OF_OURS))
+    entries = options.among((EACH, LIGHT, ENTITIES, BATCH, BATCH_ENTITIES, *RIVALS_OF_OURS))
     rows = await beside(arena, RAW, entries, Course(options.jobs, processes), options)
     return Sheet(
         f"Drain of {options.jobs:,} jobs that do nothing, {where}",

@@ -15,12 +15,14 @@ The shape of each is measured (see docs/design.md); a test pins its text and its
 from jobloop.statements.operating import adopt, cancel, counts, errors, is_older, requeue, retry_now
 from jobloop.statements.parts import goes_alone
 from jobloop.statements.pausing import end_probe, pause, paused, probe, resume
-from jobloop.statements.working import claim, renew, rescue, settle
+from jobloop.statements.working import claim, claim_entities, claimed_columns, renew, rescue, settle, settle_one
 
 __all__ = [
     "adopt",
     "cancel",
     "claim",
+    "claim_entities",
+    "claimed_columns",
     "counts",
     "end_probe",
     "errors",
@@ -35,4 +37,5 @@ __all__ = [
     "resume",
     "retry_now",
     "settle",
+    "settle_one",
 ]

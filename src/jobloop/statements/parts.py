@@ -29,12 +29,16 @@ def update(queue: JobQueue, changes: dict[sa.Column[Any], Any]) -> sa.Update:
 
 
 def said(queue: JobQueue, **more: sa.types.TypeEngine[Any]) -> sa.TableValuedAlias:
-    """The caller's rows, passed as one array bind per column: key_0…, token and whatever else is named."""
+    """The caller's rows, passed as one array bind per column: key_0…, token and whatever else is named.
+
+    A last column, `place`, counts them from 1.
+    """
     types = _said_types(queue, more)
     # One dimension, said so: a list inside would be taken for another one, and a JSON value may be a list.
     arrays = [sa.bindparam(name, type_=postgresql.ARRAY(type_, dimensions=1)) for name, type_ in types.items()]
     columns = [sa.column(name, type_) for name, type_ in types.items()]
-    return sa.func.unnest(*arrays).table_valued(*columns, name="said").render_derived()  # said(key_0, token, …)
+    unnested = sa.func.unnest(*arrays).table_valued(*columns, with_ordinality="place", name="said")
+    return unnested.render_derived()  # said(key_0, token, …, place)
 
 
 def said_alone(queue: JobQueue, **more: sa.types.TypeEngine[Any]) -> dict[str, sa.BindParameter[Any]]:

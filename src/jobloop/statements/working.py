@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import lazyload
 
 from jobloop.queue import JobQueue
 from jobloop.statements.parts import (
@@ -34,7 +35,7 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
     skipped. A row without next_retry_at is a fresh request: its counters start again at 0. A paused queue has no
     due rows, except for a probe (`although_paused`).
 
-    Returns (ord, retry_count, *key, *row columns), unordered; `ord` restores the order of the claim.
+    Returns (claimed_ord, *claimed_columns), unordered; `claimed_ord` restores the order of the claim.
     """
     c = queue.columns
     due_at = sa.func.coalesce(c.next_retry_at, NEVER)
@@ -62,7 +63,7 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
     first = materialized(locked("batch_size", already.not_in(sa.select(*retries.c))).cte("due"))
     both = sa.union_all(sa.select(*retries.c), sa.select(*first.c)).subquery("both")
     picked = (
-        sa.select(*both.c, sa.func.row_number().over().label("ord"))
+        sa.select(*both.c, sa.func.row_number().over().label("claimed_ord"))
         .limit(sa.bindparam("batch_size", type_=sa.Integer()))
         .cte("picked")
     )
@@ -81,46 +82,85 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
         )
         .where(same_key(c.key, picked))
         .returning(
-            picked.c.ord,
-            c.retry_count.label("claimed_retry_count"),
-            *(column.label(f"claimed_key_{i}") for i, column in enumerate(c.key)),
+            picked.c.claimed_ord,
+            *(column.label(f"claimed_{column.key}") for column in _beside_the_row(queue)),
             *(column.label(name) for name, column in queue.row_columns.items()),
         )
     )
 
 
-def settle(queue: JobQueue, to: Role, values: Sequence[str] = (), *, alone: bool = False) -> sa.UpdateBase:
+def claim_entities(queue: JobQueue, claiming: sa.UpdateBase) -> sa.Executable:
+    """The rows of a claim as (claimed_ord, retry_count, *key, entity), for SQLAlchemy to load; no relationships."""
+    columns = (sa.literal_column("claimed_ord"), queue.columns.retry_count, *queue.columns.key)
+    return sa.select(*columns, queue.model).options(lazyload("*")).from_statement(claiming)
+
+
+def claimed_columns(queue: JobQueue) -> tuple[sa.Column[Any], ...]:
+    """What a claim returns after `claimed_ord`: what jobloop needs itself, then the columns of the handler's row."""
+    return (*_beside_the_row(queue), *queue.row_columns.values())
+
+
+def _beside_the_row(queue: JobQueue) -> list[sa.Column[Any]]:
+    """The key and retry_count, unless the handler's row has them: each value is made by the server and the driver."""
+    has = set(queue.row_columns.values())
+    return [column for column in (queue.columns.retry_count, *queue.columns.key) if column not in has]
+
+
+def settle(queue: JobQueue, to: Role, values: Sequence[str] = ()) -> sa.Select[Any]:
     """Write the outcome `to` of many claims at once; each row only if its token is still the claim's.
 
     Takes one array bind per column: key_0…, token, one value_{i} for each of `values` (attributes that the outcomes
     write); for ERROR also error and counted; for QUEUED also delay_seconds and until. A value that `goes_alone` is a
     bind of its own: such rows are settled one statement each.
 
-    With `alone` for one claim, and every bind a single value. The server keeps the plan of such a statement; one with
-    arrays it plans for every execution, because it cannot know how long they are, and that costs more than the update.
-
     A row whose status is no longer PROCESSING keeps it (a user re-queued or cancelled it meanwhile), gives up its
-    claim, and so runs again only after this attempt ended. Returns (*key, role): a row that is not returned was
-    lost; `role` is `to`, or the end ("complete", "error") that the handler itself or a user wrote meanwhile; null
-    where the row was re-queued or cancelled meanwhile.
+    claim, and so runs again only after this attempt ended. The role that a row has then is `to`, or the end
+    ("complete", "error") that the handler itself or a user wrote meanwhile; null where the row was re-queued or
+    cancelled meanwhile.
+
+    Returns (place in the arrays from 1, is_held, role) only of rows whose claim did not hold, or whose role is not
+    `to`: nearly always none.
     """
-    c = queue.columns
+    key = queue.columns.key
     written = {f"value_{i}": queue.value_column(name) for i, name in enumerate(values)}
-    types: dict[str, Any] = {}
-    if not alone:
-        types |= {name: column.type for name, column in written.items() if not goes_alone(column)}
+    together = {name: column.type for name, column in written.items() if not goes_alone(column)}
+    given = sa.select(*said(queue, **_settled_types(to), **together).c).cte("given")
+    answers = sa.select(*given.c).order_by(*(given.c[f"key_{i}"] for i in range(len(key)))).subquery("answers")
+    settling, role = _settling(queue, to, written, answers.c)
+    settled = settling.returning(answers.c.place, role).cte("settled")
+    return (
+        sa.select(given.c.place, settled.c.place.is_not(None).label("is_held"), settled.c.role)
+        .select_from(given.outerjoin(settled, settled.c.place == given.c.place))
+        .where(settled.c.role.is_distinct_from(role_text(to)))
+    )
+
+
+def settle_one(queue: JobQueue, to: Role, values: Sequence[str] = ()) -> sa.UpdateBase:
+    """`settle` for one claim, every bind a single value; returns (*key, role), or nothing if the claim was lost.
+
+    The server keeps the plan of this statement; one with arrays it plans for every execution, because it cannot know
+    how long they are, and that costs more than the update.
+    """
+    written = {f"value_{i}": queue.value_column(name) for i, name in enumerate(values)}
+    settling, role = _settling(queue, to, written, said_alone(queue, **_settled_types(to)))
+    return settling.returning(*queue.columns.key, role)
+
+
+def _settled_types(to: Role) -> dict[str, sa.types.TypeEngine[Any]]:
+    """What an outcome says beside its values."""
+    types: dict[str, sa.types.TypeEngine[Any]] = {}
     if to is not Role.COMPLETE:
         types |= {"error": sa.Text(), "counted": sa.Integer()}
     if to is Role.QUEUED:
         types |= {"delay_seconds": sa.Float(), "until": sa.DateTime(timezone=True)}
-    keys = [f"key_{i}" for i in range(len(c.key))]
-    answer: Any
-    if alone:
-        answer = said_alone(queue, **types)
-    else:
-        given = said(queue, **types)
-        answer = sa.select(*given.c).order_by(*(given.c[name] for name in keys)).subquery("answers").c
+    return types
 
+
+def _settling(
+    queue: JobQueue, to: Role, written: Mapping[str, sa.Column[Any]], answer: Any
+) -> tuple[sa.Update, sa.ColumnElement[Any]]:
+    """The update, and the role of each row after it. `answer` has the binds by name, but for values that go alone."""
+    c = queue.columns
     # Where PostgreSQL waits for a user's transaction, it evaluates all of this again on the row as that left it.
     is_ours = c.status == queue.literal(Role.PROCESSING)
 
@@ -132,7 +172,7 @@ def settle(queue: JobQueue, to: Role, values: Sequence[str] = (), *, alone: bool
         c.claim_token: sa.null(),
         c.lease_expires_at: sa.null(),
         **{
-            column: answer[name] if name in types else sa.bindparam(name, type_=column.type)
+            column: answer[name] if name in answer else sa.bindparam(name, type_=column.type)
             for name, column in written.items()
         },
     }
@@ -147,20 +187,15 @@ def settle(queue: JobQueue, to: Role, values: Sequence[str] = (), *, alone: bool
     elif c.decision is not None:
         changes[c.decision] = unless_kept(c.decision, queue.literal(to, c.decision))
     requeued_by_us = sa.and_(c.status == queue.literal(Role.QUEUED), c.next_retry_at.is_not(None))
-    return (
-        update(queue, changes)
-        .where(
-            *(mine == answer[name] for mine, name in zip(c.key, keys, strict=True)),
-            c.claim_token == answer["token"],
-        )
-        .returning(
-            *c.key,
-            sa.case(
-                *((c.status == queue.literal(role), role_text(role)) for role in (Role.COMPLETE, Role.ERROR)),
-                (requeued_by_us, role_text(Role.QUEUED)),
-            ).label("role"),
-        )
+    role_now = sa.case(
+        *((c.status == queue.literal(role), role_text(role)) for role in (Role.COMPLETE, Role.ERROR)),
+        (requeued_by_us, role_text(Role.QUEUED)),
     )
+    settling = update(queue, changes).where(
+        *(mine == answer[f"key_{i}"] for i, mine in enumerate(c.key)),
+        c.claim_token == answer["token"],
+    )
+    return settling, role_now.label("role")
 
 
 def renew(queue: JobQueue) -> sa.Select[Any]:

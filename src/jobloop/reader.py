@@ -1,0 +1,87 @@
+"""Reader: makes claims of the rows that the claim statement returned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from jobloop import statements
+from jobloop.claim import Claim
+from jobloop.entity import Entities
+from jobloop.queue import JobQueue
+from jobloop.row import light_row
+
+_FIRST = itemgetter(0)
+_Convert = Callable[[Any], Any]
+
+
+class Reader:
+    """Reads the driver's own records, past SQLAlchemy's rows, with SQLAlchemy's conversions where a type has one.
+
+    entities   the handler gets instances of the model, not light rows
+    """
+
+    def __init__(self, queue: JobQueue, dialect: sa.Dialect, *, entities: bool = False) -> None:
+        self._queue = queue
+        self._dialect = dialect
+        self._columns = statements.claimed_columns(queue)
+        places = {column: i for i, column in enumerate(self._columns, start=1)}
+        self._retry_count = places[queue.columns.retry_count]
+        self._keys = [places[column] for column in queue.columns.key]
+        self._first = 1 + len(self._columns) - len(queue.row_columns)
+        self._entities = Entities(queue) if entities else None
+        self._make = self._entities or light_row(f"{queue.model.__name__}Row", tuple(queue.row_columns))
+        self._conversions: list[tuple[int, _Convert]] | None = None
+
+    @property
+    def needs_orm(self) -> bool:
+        """True if only SQLAlchemy can load the entities of this mapping: then read with `of_entities`."""
+        return self._entities is not None and not self._entities.is_simple
+
+    def of_records(self, records: Iterable[Any], types: Sequence[int], token: UUID) -> list[Claim]:
+        """Claims in the order of the queue. `types` are the oids of the records' columns, as the driver says them."""
+        if self._conversions is None:
+            self._conversions = list(self._conversions_for(types))
+        in_order = sorted(records, key=_FIRST)
+        if self._conversions:
+            in_order = [self._converted(record) for record in in_order]
+        make, first, retry_count = self._make, self._first, self._retry_count
+        if len(self._keys) == 1:
+            (key,) = self._keys
+            return [Claim(record[key], token, record[retry_count], make(record[first:])) for record in in_order]
+        key_of = itemgetter(*self._keys)
+        return [Claim(key_of(record), token, record[retry_count], make(record[first:])) for record in in_order]
+
+    def of_entities(self, rows: Iterable[Any], token: UUID) -> list[Claim]:
+        """Claims of the rows of `statements.claim_entities`."""
+        in_order = sorted(rows, key=_FIRST)
+        return [Claim(self._queue.key_of(row[2:]), token, row[1], row[-1]) for row in in_order]
+
+    def _converted(self, record: Any) -> list[Any]:
+        values = list(record)
+        for place, convert in self._conversions or ():
+            values[place] = convert(values[place])
+        return values
+
+    def _conversions_for(self, types: Sequence[int]) -> Iterable[tuple[int, _Convert]]:
+        """What SQLAlchemy would do to each value on its way from the driver; nothing for most types."""
+        for place, column in enumerate(self._columns, start=1):
+            convert = column.type.dialect_impl(self._dialect).result_processor(self._dialect, types[place])
+            if convert is not None:
+                yield place, _Labels(convert).__getitem__ if isinstance(column.type, sa.Enum) else convert
+
+
+class _Labels(dict[Any, Any]):
+    """The members of an enum by their labels, each asked for once."""
+
+    def __init__(self, convert: _Convert) -> None:
+        super().__init__()
+        self._convert = convert
+
+    def __missing__(self, label: Any) -> Any:
+        member = self[label] = self._convert(label)
+        return member
