@@ -75,6 +75,10 @@ class Behaviour:
     """[C] `toObjectId` and `fromObjectId` come as JSON numbers under v4 paths. False: as text, as both official
     clients declare. Dated paths always answer text."""
 
+    event_offset_lives_seconds: float = 300.0
+    """[I] So long an offset of e-mail events is taken, afterwards it is a 400: it is documented to be short-lived, and
+    not how short. 0: for ever."""
+
     first_company_is_primary: bool = True
     """[C] The first company of a contact, deal or ticket gets the primary type as well as the unlabelled one."""
 

@@ -28,6 +28,9 @@ class EmailEvents:
         self._events.append(event)
         return event
 
+    def all(self) -> list[dict[str, Any]]:
+        return list(self._events)
+
     def page(
         self,
         *,

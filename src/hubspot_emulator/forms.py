@@ -19,9 +19,11 @@ class Forms:
         self._portal_id = portal_id
         self._forms: dict[str, dict[str, Any]] = {}
         self._submissions: dict[str, list[dict[str, Any]]] = {}
+        self._made = 0
 
     def add(self, name: str, at_ms: int, fields: tuple[str, ...] = ("email", "firstname")) -> dict[str, Any]:
-        guid = str(UUID(int=0xF0000000_0000_4000_8000_000000000000 + self._portal_id * 1_000 + len(self._forms)))
+        guid = str(UUID(int=0xF0000000_0000_4000_8000_000000000000 + self._portal_id * 1_000 + self._made))
+        self._made += 1
         form = {
             "id": guid,
             "name": name,
@@ -44,8 +46,19 @@ class Forms:
         self._submissions[guid] = []
         return form
 
+    def change(self, guid: str, at_ms: int, **values: Any) -> dict[str, Any]:
+        """Such as `name="…"`. Raises NotFound."""
+        form = self.get(guid)
+        form.update(values, updatedAt=iso(at_ms))
+        return form
+
+    def remove(self, guid: str) -> None:
+        """Neither listed nor read any more, and its submissions neither. Raises NotFound."""
+        self.get(guid)
+        del self._forms[guid], self._submissions[guid]
+
     def submit(self, guid: str, values: Mapping[str, str], at_ms: int) -> None:
-        """Raises NotFound for an unknown form. Submissions come in the order of their times."""
+        """Raises NotFound for an unknown form. One that is sent with an earlier time stands where that time is [D]."""
         self.get(guid)
         submission = {
             "conversionId": str(UUID(int=0xC0000000_0000_4000_8000_000000000000 + len(self._submissions[guid]))),
@@ -53,7 +66,9 @@ class Forms:
             "values": [{"name": name, "value": value, "objectTypeId": "0-1"} for name, value in values.items()],
             "pageUrl": "https://www.example.com/form",
         }
-        self._submissions[guid].insert(0, submission)
+        listed = self._submissions[guid]
+        place = next((number for number, one in enumerate(listed) if one["submittedAt"] <= at_ms), len(listed))
+        listed.insert(place, submission)
 
     def get(self, guid: str) -> dict[str, Any]:
         if guid not in self._forms:
@@ -63,6 +78,14 @@ class Forms:
     def page(self, *, limit: int, first: int) -> tuple[list[dict[str, Any]], int | None]:
         forms = list(self._forms.values())
         return forms[first : first + limit], first + limit if first + limit < len(forms) else None
+
+    def all(self) -> list[dict[str, Any]]:
+        return list(self._forms.values())
+
+    def submitted(self, guid: str) -> list[dict[str, Any]]:
+        """Every submission, newest first. Raises NotFound."""
+        self.get(guid)
+        return list(self._submissions[guid])
 
     def submissions(self, guid: str, *, limit: int, first: int) -> tuple[list[dict[str, Any]], int | None]:
         """A page of submissions, newest first, and the offset of the next page."""

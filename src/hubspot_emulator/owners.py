@@ -15,12 +15,13 @@ class Owners:
 
     def __init__(self) -> None:
         self._owners: dict[int, dict[str, Any]] = {}
+        self._next = 501
         self.add("owner@example.com", "Olive", "Owner")
 
     def add(
         self, email: str, first_name: str, last_name: str, *, at_ms: int = 0, archived: bool = False
     ) -> dict[str, Any]:
-        id_ = 501 + len(self._owners)
+        id_, self._next = self._next, self._next + 1
         self._owners[id_] = {
             "id": str(id_),
             "email": email,
@@ -35,6 +36,18 @@ class Owners:
         }
         return self._owners[id_]
 
+    def change(self, id_: str, at_ms: int, **values: Any) -> dict[str, Any]:
+        """Such as `archived=True`, which is what becomes of a user who is removed. Raises NotFound."""
+        owner = next((one for one in self._owners.values() if one["id"] == id_), None)
+        if owner is None:
+            raise NotFound(f"Owner {id_} does not exist")
+        owner.update(values, updatedAt=iso(at_ms))
+        return owner
+
+    def remove(self, id_: str) -> None:
+        """Gone for good: among neither the live nor the archived ones."""
+        del self._owners[int(id_)]
+
     def get(self, id_: str, *, by_user_id: bool = False, archived: bool = False) -> dict[str, Any]:
         """Raises NotFound."""
         key = "userId" if by_user_id else "id"
@@ -42,6 +55,10 @@ class Owners:
             if str(owner[key]) == id_ and owner["archived"] == archived:
                 return owner
         raise NotFound(f"Owner {id_} does not exist")
+
+    def all(self) -> list[dict[str, Any]]:
+        """Live and archived ones."""
+        return list(self._owners.values())
 
     def page(
         self, *, limit: int, first: int, email: str | None, archived: bool

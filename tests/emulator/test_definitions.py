@@ -247,7 +247,7 @@ def test_email_events_page_by_offset_and_time(emulator: EmulatorServer, api: htt
         recipient = f"u{number % 2}@example.com"
         emulator.portal.email_events.add("OPEN", recipient, 1_000 * number, portal_id=emulator.portal.id)
     events: list[dict[str, Any]] = []
-    offset, more = "0", True
+    offset, more = "", True
     for _ in range(10):
         if not more:
             break
@@ -259,3 +259,47 @@ def test_email_events_page_by_offset_and_time(emulator: EmulatorServer, api: htt
     of_one = api.get("/email/public/v1/events?recipient=u1@example.com&eventType=OPEN").json()["events"]
     assert len(of_one) == 12
     assert api.get("/email/public/v1/events?limit=1001").status_code == 400
+
+
+def test_the_offset_of_email_events_is_opaque_and_short_lived(emulator: EmulatorServer, api: httpx.Client) -> None:
+    for number in range(3):
+        emulator.portal.email_events.add("OPEN", "a@example.com", number, portal_id=emulator.portal.id)
+    path = "/email/public/v1/events?limit=1"
+    offset = api.get(path).json()["offset"]
+    assert api.get(f"{path}&offset={offset}").json()["events"][0]["created"] == 1
+    assert api.get(f"{path}&offset=1").status_code == 400
+    emulator.clock.advance(301)
+    assert api.get(f"{path}&offset={offset}").status_code == 400
+    emulator.behaviour.event_offset_lives_seconds = 0
+    assert api.get(f"{path}&offset={offset}").json()["events"][0]["created"] == 1
+
+
+def test_owners_are_archived_and_go(emulator: EmulatorServer, api: httpx.Client) -> None:
+    owners = emulator.portal.owners
+    left, gone = (owners.add(f"o{number}@example.com", "O", str(number))["id"] for number in range(2))
+    owners.change(left, 1_000, archived=True)
+    owners.remove(gone)
+    assert [one["id"] for one in api.get("/crm/v3/owners?archived=true").json()["results"]] == [left]
+    assert len(api.get("/crm/v3/owners").json()["results"]) == 1
+    assert owners.add("next@example.com", "N", "N")["id"] not in (left, gone)
+
+
+def test_forms_change_and_go_with_their_submissions(emulator: EmulatorServer, api: httpx.Client) -> None:
+    forms = emulator.portal.forms
+    kept, gone = (forms.add(f"Form {number}", 0)["id"] for number in range(2))
+    forms.submit(gone, {"email": "a@example.com"}, 0)
+    forms.change(kept, 1_000, name="Renamed")
+    forms.remove(gone)
+    (listed,) = api.get("/marketing/v3/forms").json()["results"]
+    assert (listed["name"], listed["updatedAt"]) == ("Renamed", "1970-01-01T00:00:01.000Z")
+    assert api.get(f"/form-integrations/v1/submissions/forms/{gone}").status_code == 404
+
+
+def test_a_submission_sent_with_an_earlier_time_stands_where_that_is(
+    emulator: EmulatorServer, api: httpx.Client
+) -> None:
+    form = emulator.portal.forms.add("Sign-up", 0)["id"]
+    for at_ms in (1_000, 3_000, 2_000):
+        emulator.portal.forms.submit(form, {"email": "a@example.com"}, at_ms)
+    listed = api.get(f"/form-integrations/v1/submissions/forms/{form}").json()["results"]
+    assert [one["submittedAt"] for one in listed] == [3_000, 2_000, 1_000]

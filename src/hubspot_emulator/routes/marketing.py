@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hubspot_emulator.account import Account
+from hubspot_emulator.problems import BadRequest
 from hubspot_emulator.router import DATED, Route
 from hubspot_emulator.web import Answer, Request
 
 __all__ = ["ROUTES"]
 
 _FAR = 10**15
+_OFFSET = re.compile("([0-9a-f]{1,12})-([0-9a-f]{1,12})")
 
 
 def _paged(page: list[dict[str, Any]], following: int | None) -> dict[str, Any]:
@@ -39,11 +42,12 @@ def submissions(account: Account, request: Request) -> Answer:
 
 
 def email_events(account: Account, request: Request) -> Answer:
-    """`limit` up to 1,000, `offset` from the last answer, `startTimestamp` and `endTimestamp` in ms."""
+    """`limit` up to 1,000, `offset` from the last answer to the same question; `startTimestamp` and `endTimestamp` in
+    ms, both included."""
     limit = request.number("limit", 100, low=1, high=1_000)
-    first = request.number("offset", 0, low=0, high=_FAR)
     start_ms = request.number("startTimestamp", -1, low=0, high=_FAR)
     end_ms = request.number("endTimestamp", -1, low=0, high=_FAR)
+    first = _event_offset(account, request.text("offset"))
     events, more = account.portal.email_events.page(
         limit=limit,
         first=first,
@@ -52,7 +56,21 @@ def email_events(account: Account, request: Request) -> Answer:
         recipient=request.text("recipient"),
         type_=request.text("eventType"),
     )
-    return Answer({"hasMore": more, "offset": str(first + len(events)), "events": events})
+    offset = f"{first + len(events):x}-{account.clock.now_ms():x}"
+    return Answer({"hasMore": more, "offset": offset, "events": events})
+
+
+def _event_offset(account: Account, token: str | None) -> int:
+    """How many events the offset skips. It is opaque and short-lived [D]."""
+    if token is None:
+        return 0
+    found = _OFFSET.fullmatch(token)
+    if found is None:
+        raise BadRequest(f"offset {token!r} is none that this endpoint gave")
+    lives_ms = account.behaviour.event_offset_lives_seconds * 1_000
+    if lives_ms and account.clock.now_ms() - int(found[2], 16) > lives_ms:
+        raise BadRequest("offset is too old")
+    return int(found[1], 16)
 
 
 ROUTES = (
