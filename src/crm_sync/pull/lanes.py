@@ -26,6 +26,8 @@ from crm_sync.pull.report import StreamReport
 
 #: A listing that may have fewer pages left is read from page to page: every cut costs part of a call.
 _WORTH_PAGES: Final = 16
+#: So much is read before it is asked how long the listing is.
+_FIRST_PAGES: Final = 3
 #: Nor is a range cut that seems to hold fewer than this.
 _CUT_PAGES: Final = 4
 
@@ -93,14 +95,12 @@ class Lanes:
             yield batch
 
     def _start(self, waiting: list[Range], tasks: set[asyncio.Task[None]]) -> None:
-        """One more lane, unless there are enough."""
-        if len(tasks) < self._width:
-            task = asyncio.create_task(self._lane(waiting, tasks), name="lane")
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+        task = asyncio.create_task(self._lane(waiting, tasks), name="lane")
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _lane(self, waiting: list[Range], tasks: set[asyncio.Task[None]]) -> None:
-        """Read ranges until there is none that is worth taking; start another lane when there is."""
+        """Read ranges until there is none that is worth taking; start others when there are."""
         try:
             while (mine := self._take(waiting)) is not None:
                 lane = _Lane(mine)
@@ -108,7 +108,7 @@ class Lanes:
                 while lane.range.start <= lane.range.end:
                     await self._ahead.put(await self._batch(lane))
                     await self._measure(lane)
-                    if waiting or self._longest() is not None:
+                    while len(tasks) < self._width and (waiting or self._longest() is not None):
                         self._start(waiting, tasks)
                 self._lanes.remove(lane)
         except Exception as exc:
@@ -148,6 +148,7 @@ class Lanes:
         """The next batch of a lane, and the ids that it is all of."""
         records: list[Record] = []
         read_at, start = self._clock.now(), lane.range.start
+        enough = self._batch_size if self._highest else min(self._batch_size, _FIRST_PAGES * self._listing.page_size)
         while True:
             page = await self._listing.page(lane.range.token)
             self._report.pages += 1
@@ -162,7 +163,7 @@ class Lanes:
                 lane.range = Range(end + 1, end)
                 break
             lane.range = Range(ids[-1] + 1 if ids else lane.range.start, end, page.after)
-            if len(records) >= self._batch_size:
+            if len(records) >= enough:
                 break
         covered = Range(start, lane.range.start - 1, lane.range.after)
         batch = Batch(

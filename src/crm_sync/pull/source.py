@@ -23,6 +23,8 @@ from crm_sync.pull.stream import Stream
 from crm_sync.pull.window import Window
 
 SEARCH_PAGE: Final = 200
+#: Pages of one listing that are asked for at a time: at half a second a page, enough for 100 calls in 10 seconds.
+LANES: Final = 8
 #: Left free in a search for the id that it starts from.
 _ROOM: Final = 100
 
@@ -40,7 +42,7 @@ class Source:
         report: StreamReport,
         *,
         batch_size: int,
-        lanes: int = 4,
+        lanes: int = LANES,
     ) -> None:
         self._client = client
         self._stream = stream
