@@ -7,13 +7,14 @@
     │   ├── DatabaseVersionError      it answers, but is older than PostgreSQL 14
     │   ├── EmbeddedPostgresError     the private server cannot be made or started
     │   └── MigrationError            the schema cannot be brought to the wanted revision
+    ├── QueuePausedError              an operator, or the service's fault, stopped the queue
     ├── IntakeError                   a file of contacts cannot be read at all
     ├── PullError
     │   ├── UnknownStreamError        there is no stream of that name
     │   └── StreamBusyError           another run works on the stream now
     └── HubSpotError                  HubSpot refuses, or cannot be reached; its own tree: `crm_sync.hubspot.errors`
 
-Some are defined where they are raised: TokenMissingError, a SettingsError, in `crm_sync.runtime`; UnknownContactError
+Some are defined where they are raised: TokenMissingError, a SettingsError, in `crm_sync.clients`; UnknownContactError
 and ContactBusyError in `crm_sync.push_now`.
 
 The message is one or two sentences for a person: what is wrong, where, and what to do about it.
@@ -52,6 +53,12 @@ class EmbeddedPostgresError(DatabaseError):
 
 class MigrationError(DatabaseError):
     """The schema is not what was asked for and could not be made so."""
+
+
+class QueuePausedError(CrmSyncError):
+    """Nobody works the queue now, by hand or otherwise."""
+
+    exit_code = 6
 
 
 class IntakeError(CrmSyncError):

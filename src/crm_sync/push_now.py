@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from crm_sync.database import database_errors
-from crm_sync.errors import CrmSyncError
+from crm_sync.errors import CrmSyncError, QueuePausedError
 from crm_sync.models import Contact, CRMProcessingStatus, CRMSyncStatus
 from crm_sync.push import PushAnswer
 from crm_sync.runtime import Runtime
@@ -39,12 +39,6 @@ class UnknownContactError(CrmSyncError):
 
 class ContactBusyError(CrmSyncError):
     """A worker holds the contact right now."""
-
-    exit_code = 6
-
-
-class QueuePausedError(CrmSyncError):
-    """Nobody pushes now, by hand or otherwise."""
 
     exit_code = 6
 

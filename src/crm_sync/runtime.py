@@ -16,22 +16,20 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from pydantic import SecretStr
 from sqlalchemy import URL, ColumnElement, asc, make_url
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from crm_sync import migrate
+from crm_sync.clients import Clients, require_token
 from crm_sync.database import check_database, create_engine, open_database
-from crm_sync.errors import SettingsError
-from crm_sync.hubspot import HubSpotClient, LocalRateLimiter, RateLimiter, SharedRateLimiter, Timeouts
-from crm_sync.hubspot.counts import CallCounts
-from crm_sync.hubspot.exchange import Bucket
-from crm_sync.hubspot.ratelimit import DEFAULT_BUDGETS, Budget
-from crm_sync.models import Contact, CRMProcessingStatus, queue_pauses
+from crm_sync.hubspot import HubSpotClient
+from crm_sync.models import Contact, CRMProcessingStatus, SyncRun, queue_pauses
+from crm_sync.pull.runs import PULLS, Runs, is_free, pulls_queue
+from crm_sync.pull.service import PullOptions, PullService
+from crm_sync.pull.window import Margins
 from crm_sync.push import ContactPushService, PropertyNames
-from crm_sync.rate_budgets import RateBudgets
 from crm_sync.settings import Settings
-from jobloop import JobLoop, JobQueue, Outcome, RetryPolicy, Statuses, batch
+from jobloop import JobLoop, JobQueue, Outcome, RetryPolicy, Statuses, batch, each
 from jobloop.loop import Observer
 from jobloop.scheduler import IntervalScheduler, ScheduledLoop, add_scheduler_job
 
@@ -41,25 +39,12 @@ CONTACTS = "contacts"
 BatchHandler = Callable[[list[Any]], Any]
 
 
-class TokenMissingError(SettingsError):
-    """There is no access token for what was asked."""
-
-
-def require_token(settings: Settings) -> SecretStr:
-    """The access token for contacts; raises TokenMissingError."""
-    token = settings.api_key(CONTACTS)
-    if token is None:
-        raise TokenMissingError(
-            "There is no HubSpot access token. Set HUBSPOT_API_KEY in .env or in the environment; "
-            "`crm-sync demo` shows everything without one."
-        )
-    return token
-
-
 class Runtime:
     """Settings and a database address, made into the parts that work with them. Close it with `aclose`."""
 
-    def __init__(self, settings: Settings, url: URL, *, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self, settings: Settings, url: URL, *, observers: Sequence[Observer] = (), shares_limits: bool = True
+    ) -> None:
         self.settings = settings
         self.url = url
         self.observers = tuple(observers)
@@ -67,43 +52,20 @@ class Runtime:
         self.engine = create_engine(url, pool_size=pool, max_overflow=pool, pooler=settings.DATABASE_POOLER)
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
+        has_database = url != make_url("postgresql://")  # else an address of nothing: nobody has a use for one
+        self.clients = Clients(settings, self.engine, shares_limits=shares_limits and has_database)
+
     async def aclose(self) -> None:
         """Close the connections to HubSpot and to the database."""
-        if "hubspot" in self.__dict__:
-            await self.hubspot.aclose()
+        await self.clients.aclose()
         await self.engine.dispose()
 
     # -- HubSpot --------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def hubspot(self) -> HubSpotClient:
         """The client of the token for contacts; raises TokenMissingError without one."""
-        settings = self.settings
-        token = require_token(settings)
-        answer_seconds = settings.HUBSPOT_TIMEOUT_SECONDS
-        return HubSpotClient(
-            settings.HUBSPOT_API_BASE_URL,
-            token.get_secret_value(),
-            api_version=settings.HUBSPOT_API_VERSION,
-            rate_limiter=self._rate_limiter(token),
-            timeouts=Timeouts(answer_seconds=answer_seconds, total_seconds=2 * answer_seconds),
-        )
-
-    def _rate_limiter(self, token: SecretStr) -> RateLimiter:
-        """Counts the calls of all processes that use the token and this database."""
-        burst = Budget(self.settings.HUBSPOT_REQUESTS_PER_10_SECONDS, 10.0)
-        budgets = {**DEFAULT_BUDGETS, Bucket.BURST: burst}
-        local = LocalRateLimiter(budgets)
-        if self.url == make_url("postgresql://"):  # an address of nothing: the caller has no use for a database
-            return local
-        pooler = self.settings.DATABASE_POOLER or self.url.query.get("pgbouncer") == "true"
-        ledger = RateBudgets(self.engine, token.get_secret_value(), budgets, pooler=pooler)
-        return SharedRateLimiter(ledger, local)
-
-    @property
-    def hubspot_counts(self) -> CallCounts | None:
-        """Calls sent so far; None while there was no reason to have a client."""
-        return self.hubspot.counts if "hubspot" in self.__dict__ else None
+        return self.clients.of(CONTACTS)
 
     @property
     def property_names(self) -> PropertyNames:
@@ -124,7 +86,7 @@ class Runtime:
     @property
     def queues(self) -> dict[str, JobQueue]:
         """Every queue of the application, by the name that commands and the web know it by."""
-        return {CONTACTS: self.contact_queue()}
+        return {CONTACTS: self.contact_queue(), PULLS: pulls_queue()}
 
     def contact_queue(self, *filters: ColumnElement[bool]) -> JobQueue:
         """Contacts to HubSpot; `filters` narrow what is claimed."""
@@ -177,10 +139,48 @@ class Runtime:
     def loops(self, wake_of: Callable[[JobQueue], asyncio.Event]) -> list[JobLoop]:
         """Every queue's loop, for a worker. Raises TokenMissingError for a queue whose service has no token."""
         require_token(self.settings)
-        return [self.contact_loop(wake=wake_of(self.contact_queue()))]
+        return [
+            self.contact_loop(wake=wake_of(self.contact_queue())),
+            self.pull_loop(wake=wake_of(pulls_queue())),
+        ]
 
     async def _push_contacts(self, rows: list[Any]) -> Mapping[Any, Outcome]:
         return await self.contact_push.process_batch(rows)
+
+    # -- the pull -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def pull(self) -> PullService:
+        """Pulls streams; a token is missed only when one is used."""
+        settings = self.settings
+        margins = Margins(
+            lag=timedelta(seconds=settings.HUBSPOT_PULL_LAG_SECONDS),
+            overlap=timedelta(seconds=settings.HUBSPOT_PULL_OVERLAP_SECONDS),
+            archived=timedelta(hours=settings.HUBSPOT_PULL_ARCHIVED_HOURS),
+            associations=timedelta(hours=settings.HUBSPOT_PULL_ASSOCIATIONS_HOURS),
+        )
+        options = PullOptions(settings.HUBSPOT_CUSTOM_OBJECTS, settings.HUBSPOT_PULL_PROPERTIES, margins)
+        return PullService(self.clients.of, self.engine, options, instead_of=self.clients.instead_of)
+
+    def pull_loop(
+        self, *, only: int | None = None, runs: Runs | None = None, wake: asyncio.Event | None = None
+    ) -> JobLoop:
+        """The loop over the queue of pulls; `only` one run, whosever it is, and `runs` that are looked at."""
+        settings = self.settings
+        return JobLoop(
+            pulls_queue(is_free() if only is None else SyncRun.id == only),
+            each((runs or Runs(self.pull, self.engine)).work),
+            session_factory=self.sessions,
+            batch_size=1,
+            concurrency=settings.HUBSPOT_PULL_CONCURRENCY if only is None else 1,
+            deadline_seconds=None,
+            grace_seconds=settings.WORKER_GRACE_SECONDS,
+            poll_seconds=settings.WORKER_POLL_SECONDS,
+            wake=wake,
+            observers=self.observers,
+        )
+
+    # -- the scheduler --------------------------------------------------------------------------------------------
 
     def schedule(self, scheduler: IntervalScheduler) -> list[ScheduledLoop]:
         """Register every queue's job; a queue without a token, or a disabled scheduler, gets none, and the log says so.
@@ -212,17 +212,19 @@ async def open_runtime(
     settings: Settings,
     *,
     observers: Sequence[Observer] = (),
+    shares_limits: bool = True,
     announce: Callable[[str], None] = logger.warning,
 ) -> AsyncIterator[Runtime]:
     """A runtime on a database that answers and is at this release's schema.
 
     The embedded server's database is ours alone, so it is migrated here. A server named by DATABASE_URL may have
     other users and other rules for changes: it is only checked, and `crm-sync db upgrade` is left to its owner.
+    `shares_limits` False counts calls in this process alone, and so writes nothing about them into the database.
     `announce` is told where the embedded server keeps its data, when that is not DATA_DIR. Raises DatabaseError.
     """
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(_database(settings, announce))
-        runtime = Runtime(settings, url, observers=observers)
+        runtime = Runtime(settings, url, observers=observers, shares_limits=shares_limits)
         stack.push_async_callback(runtime.aclose)
         if settings.DATABASE_URL is None:
             if await migrate.current(runtime.engine) != migrate.head():

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from crm_sync.errors import SettingsError
+from crm_sync.setting_lists import CustomObjects, PropertyLists, StreamNames
 from crm_sync.setting_problem import explain
 
 HUBSPOT_BATCH_LIMIT = 100  # inputs in one batch call; HubSpot refuses more
@@ -97,6 +98,17 @@ class Settings(BaseSettings):
     HUBSPOT_CUSTOM_PROPERTY_PAGE_ID: PropertyName = "scrapersky_page_id"
     HUBSPOT_CUSTOM_PROPERTY_SYNC_DATE: PropertyName = "scrapersky_sync_date"
 
+    # HubSpot: the pull into the mirror
+    HUBSPOT_PULL_STREAMS: StreamNames = ()
+    HUBSPOT_PULL_INTERVAL_MINUTES: float = Field(default=15, gt=0, le=10_080)
+    HUBSPOT_PULL_CONCURRENCY: int = Field(default=3, ge=1, le=20)
+    HUBSPOT_PULL_LAG_SECONDS: float = Field(default=30, ge=0, le=3600)
+    HUBSPOT_PULL_OVERLAP_SECONDS: float = Field(default=120, ge=0, le=86_400)
+    HUBSPOT_PULL_ARCHIVED_HOURS: float = Field(default=1, ge=0, le=8760)
+    HUBSPOT_PULL_ASSOCIATIONS_HOURS: float = Field(default=24, ge=0, le=8760)
+    HUBSPOT_CUSTOM_OBJECTS: CustomObjects = {name: name for name in ("divisions", "memberships", "events")}
+    HUBSPOT_PULL_PROPERTIES: PropertyLists = {}
+
     @model_validator(mode="before")
     @classmethod
     def _blank_is_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -106,6 +118,11 @@ class Settings(BaseSettings):
         """The token for one object type: its own, else the general one; None when neither is set."""
         own: SecretStr | None = getattr(self, f"HUBSPOT_API_KEY_{object_type.upper()}", None)
         return own or self.HUBSPOT_API_KEY
+
+    @property
+    def has_token(self) -> bool:
+        """Whether anything at all may be asked of HubSpot."""
+        return any(getattr(self, name) for name in type(self).model_fields if name.startswith("HUBSPOT_API_KEY"))
 
 
 def load_settings(env_file: Path | None = Path(".env")) -> Settings:

@@ -42,7 +42,7 @@ async def troubled(contacts: Contacts) -> None:
 async def test_status_counts_rows_and_tells_the_age_of_the_oldest(shell: Shell, contacts: Contacts) -> None:
     await troubled(contacts)
     await contacts.execute("UPDATE contacts SET updated_at = now() - interval '3 hours' WHERE email LIKE 'person4@%'")
-    (queue,) = json.loads(shell.run("queue", "status", "--json").stdout)["queues"]
+    queue, _pulls = json.loads(shell.run("queue", "status", "--json").stdout)["queues"]
     counts = {name: queue[name] for name in ("queue", "due", "waiting", "processing", "complete", "error")}
     assert counts == {"queue": "contacts", "due": 1, "waiting": 1, "processing": 0, "complete": 1, "error": 3}
     assert queue["oldest_due_seconds"] >= 3 * 3600
@@ -81,7 +81,7 @@ async def test_retry_makes_waiting_rows_due_and_keeps_their_count(shell: Shell, 
 
 
 def test_an_unknown_queue_is_a_sentence(shell: Shell) -> None:
-    assert "there is no queue 'orders'; there are: contacts." in failed(shell.run("queue", "errors", "orders"), 2)
+    assert "there is no queue 'orders'; there are: contacts, pulls." in failed(shell.run("queue", "errors", "orders"), 2)
 
 
 async def test_a_csv_is_imported_and_queued_and_its_bad_lines_are_kept(

@@ -24,9 +24,10 @@ async def test_without_a_token_the_app_runs_on_and_one_warning_says_why_nothing_
     await contacts.add(1)
     async with running_app(make_settings(migrated_url)) as app:
         assert (await app.http.get("/ready")).json()["scheduled"] == []
-        (queue,) = (await app.http.get("/api/queues")).json()["queues"]
+        queue, pulls = (await app.http.get("/api/queues")).json()["queues"]
         metrics = await app.http.get("/metrics")
     assert (queue["scheduled"], queue["next_run_at"], queue["due"]) == (False, None, 1)
+    assert (pulls["queue"], pulls["scheduled"]) == ("pulls", False)
     assert metrics.status_code == 200
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert warnings == ["HUBSPOT_API_KEY not configured - HubSpot sync scheduler DISABLED"]
@@ -89,7 +90,7 @@ async def test_queue_errors_are_grouped_with_examples(
     ("path", "status", "words"),
     [
         ("/nowhere", 404, "Not Found"),
-        ("/api/queues/orders", 404, "There is no queue 'orders'; there are: contacts."),
+        ("/api/queues/orders", 404, "There is no queue 'orders'; there are: contacts, pulls."),
         ("/api/queues/contacts/errors?most=0", 422, "query.most: Input should be greater than or equal to 1"),
     ],
 )

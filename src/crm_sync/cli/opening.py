@@ -37,14 +37,16 @@ def read_settings(*, log_level: str | None = "WARNING") -> "Settings":
     return settings
 
 
-def with_runtime(work: Callable[["Runtime"], Awaitable[T]], settings: "Settings | None" = None) -> T:
+def with_runtime(
+    work: Callable[["Runtime"], Awaitable[T]], settings: "Settings | None" = None, *, shares_limits: bool = True
+) -> T:
     """What `work` makes of a runtime on a database that answers and is migrated."""
     from crm_sync.runtime import open_runtime
 
     chosen = settings or read_settings()
 
     async def run() -> T:
-        async with open_runtime(chosen, announce=say) as runtime:
+        async with open_runtime(chosen, shares_limits=shares_limits, announce=say) as runtime:
             return await work(runtime)
 
     return asyncio.run(run())

@@ -23,6 +23,8 @@ from crm_sync.cli import (
     db_upgrade,
     demo,
     emulator,
+    pull_all,
+    pull_streams,
     push_contact,
     push_setup,
     queue_adopt,
@@ -38,6 +40,7 @@ from crm_sync.cli import (
     worker,
 )
 from crm_sync.cli.opening import debug
+from crm_sync.cli.pull_group import STREAMS, PullGroup
 
 FAILED, DATABASE = 1, 3
 
@@ -80,6 +83,13 @@ def program() -> typer.Typer:
     app.command("emulator")(emulator.emulator)
     groups: dict[str, tuple[str, dict[str, Any]]] = {
         "push": ("Send to HubSpot by hand.", {"contact": push_contact.push_contact, "setup": push_setup.push_setup}),
+        "pull": (
+            "Bring what HubSpot knows into the mirror.",
+            {
+                STREAMS: pull_streams.pull_streams,
+                "all": pull_all.pull_all,
+            },
+        ),
         "contacts": ("Bring contacts into the table.", {"import": contacts_import.contacts_import}),
         "queue": (
             "Watch a queue and mend it.",
@@ -101,7 +111,7 @@ def program() -> typer.Typer:
         ),
     }
     for name, (words, commands) in groups.items():
-        group = typer.Typer(help=words, no_args_is_help=True)
+        group = typer.Typer(help=words, no_args_is_help=True, cls=PullGroup if name == "pull" else None)
         for command, function in commands.items():
             group.command(command)(function)
         app.add_typer(group, name=name)

@@ -20,8 +20,8 @@ def push_contact(
     from uuid import UUID
 
     from crm_sync.cli.opening import read_settings, with_runtime
+    from crm_sync.clients import require_token
     from crm_sync.push_now import push_now
-    from crm_sync.runtime import require_token
 
     try:
         wanted = UUID(contact_id)

@@ -25,7 +25,7 @@ from crm_sync.pull.batch import Batch
 from crm_sync.pull.clock import DatabaseClock
 from crm_sync.pull.conveyor import convey
 from crm_sync.pull.cursor import Cursor, Cursors
-from crm_sync.pull.definitions import PropertyDefinitions
+from crm_sync.pull.definitions import KEPT_FOR, KEPT_FOR_A_FULL_PULL, PropertyDefinitions
 from crm_sync.pull.report import Observer, StreamReport, counted, ignore
 from crm_sync.pull.source import Source
 from crm_sync.pull.stream import Stream
@@ -109,7 +109,7 @@ class PullEngine:
                 margins,
                 archived_at=cursor.archived_at,
                 associations_at=cursor.associations_at,
-                has_targets=bool(journey.stream.targets),
+                has_targets=bool(journey.reader.targets),
                 catch_up=wish.catch_up,
             )
             changes = window(since, now, margins, exact=wish.since is not None)
@@ -175,6 +175,8 @@ class PullEngine:
     def _moves(self, name: Pass, journey: _Journey, batch: Batch) -> dict[str, Any]:
         """What the cursor says once the batch is written."""
         cursor, position = journey.cursor, dict(journey.cursor.position)
+        if journey.wish.targets is not None and journey.wish.wants is not Wants.ASSOCIATIONS:
+            position[_INCOMPLETE] = True
         if batch.position is not None:
             return {"position": {**position, journey.place(name): dict(batch.position)}}
         position.pop(journey.place(name), None)
@@ -190,6 +192,8 @@ class PullEngine:
             moves["archived_at"] = now
         elif name is Pass.ASSOCIATIONS:
             moves["associations_at"] = now
+        if name in (Pass.LIST, Pass.CHANGES) and position.pop(_INCOMPLETE, False):
+            moves["associations_at"] = None  # the next run that is not told otherwise reads them all
         return moves
 
     # -- before the first pass ------------------------------------------------------------------------------------
@@ -208,10 +212,13 @@ class PullEngine:
         self, stream: Stream, wish: Wish, cursor: Cursor, report: StreamReport, observe: Observer
     ) -> _Journey:
         narrowed = self._narrowed.get(stream.name)
-        definitions = await PropertyDefinitions(self._client, self._engine, writes=not wish.dry_run).of(stream)
+        kept_for = KEPT_FOR_A_FULL_PULL if wish.wants is Wants.FULL else KEPT_FOR
+        book = PropertyDefinitions(self._client, self._engine, writes=not wish.dry_run)
+        definitions = await book.of(stream, kept_for)
         chosen = definitions if narrowed is None else narrowed
         properties = tuple(dict.fromkeys((*stream.needed_properties, *chosen)))
-        targets = {name: self._streams[name] for name in wish.targets or stream.targets if name in self._streams}
+        chosen_targets = stream.targets if wish.targets is None else wish.targets
+        targets = {name: self._streams[name] for name in chosen_targets if name in self._streams}
         if stream.is_custom and not wish.dry_run:
             async with self._engine.begin() as connection:
                 await connection.run_sync(stream.table.metadata.create_all)
@@ -239,6 +246,9 @@ class PullEngine:
 
 #: What a dry run can tell of: the others depend on what was written before.
 _COMPARED = (Pass.LIST, Pass.CHANGES, Pass.ARCHIVED)
+
+#: In the position of a pass of which some batches were fetched without all of the stream's associations.
+_INCOMPLETE = "without associations"
 
 
 def _goes_on(cursor: Cursor, wish: Wish) -> bool:

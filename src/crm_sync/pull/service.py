@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crm_sync.errors import UnknownStreamError
 from crm_sync.hubspot import HubSpotClient
+from crm_sync.hubspot.errors import MissingScopes, Unauthorized
 from crm_sync.pull.cursor import Cursors
 from crm_sync.pull.engine import PullEngine
+from crm_sync.pull.others import other_pull
 from crm_sync.pull.report import Observer, StreamReport, ignore
 from crm_sync.pull.stream import Stream
-from crm_sync.pull.streams import STANDARD, expand, find_custom
+from crm_sync.pull.streams import OTHERS, STANDARD, expand, find_custom
 from crm_sync.pull.window import Margins
-from crm_sync.pull.wish import Wish
-
-
-class OtherPull(Protocol):
-    """The pull of something that is no CRM record."""
-
-    async def run(self, wish: Wish, report: StreamReport, observe: Observer) -> None:
-        """As `PullEngine.run`."""
+from crm_sync.pull.wish import Wants, Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +34,16 @@ class PullOptions:
     margins: Margins = field(default_factory=Margins)
 
 
+def nobody(_stream: str) -> None:
+    """There is no other client."""
+
+
 class PullService:
-    """Pulls a stream by its name. `client_of` gives the client whose token a stream is read with."""
+    """Pulls a stream by its name.
+
+    client_of   the client whose token a stream is read with
+    instead_of  the one that is tried when HubSpot refuses that token; None: there is no other
+    """
 
     def __init__(
         self,
@@ -48,13 +51,15 @@ class PullService:
         engine: AsyncEngine,
         options: PullOptions | None = None,
         *,
+        instead_of: Callable[[str], HubSpotClient | None] = nobody,
         cursors: Cursors | None = None,
     ) -> None:
         self._client_of = client_of
+        self._instead_of = instead_of
         self._engine = engine
         self._options = options or PullOptions()
         self._cursors = cursors or Cursors(engine)
-        self._custom: Mapping[str, Stream] | None = None
+        self._custom: Mapping[str, Stream] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,28 +75,62 @@ class PullService:
 
         Raises UnknownStreamError, StreamBusyError, StreamLostError, HubSpotError.
         """
-        self.expand(name)
+        if (streams := self.expand(name)) != (name,):
+            raise UnknownStreamError(f"{name} stands for {', '.join(streams)}; each of these is a run of its own.")
         report = StreamReport(name)
-        stream = await self._stream(name)
-        client = self._client_of(name)
-        streams = {**STANDARD, **(self._custom or {})}
+        try:
+            await self._run(self._client_of(name), name, wish, report, observe)
+        except (Unauthorized, MissingScopes):
+            other = self._instead_of(name)
+            if other is None:
+                raise
+            report.note(f"HubSpot refused the token for {name}; the general one was used.")
+            await self._run(other, name, wish, report, observe)
+        return report
+
+    async def resets_at(self, name: str) -> datetime | None:
+        """When HubSpot takes calls again after a spent daily limit; None when it does not say. Raises HubSpotError."""
+        return (await self._client_of(name).daily_usage()).resets_at
+
+    async def _run(self, client: HubSpotClient, name: str, wish: Wish, report: StreamReport, observe: Observer) -> None:
+        if name in OTHERS and wish.wants is not Wants.ASSOCIATIONS:
+            options = self._options
+            other = other_pull(
+                name, client, self._engine, self._cursors, custom=options.custom, margins=options.margins
+            )
+            await other.run(wish, report, observe)
+            return
+        stream = await self._stream(client, name)
+        targets = {one: await self._stream(client, one) for one in wish.targets or ()}
         engine = PullEngine(
             client,
             self._engine,
-            streams,
+            {**STANDARD, **targets},
             margins=self._options.margins,
             narrowed=self._options.narrowed,
             cursors=self._cursors,
         )
         await engine.run(stream, wish, report, observe)
-        return report
 
-    async def _stream(self, name: str) -> Stream:
+    async def absent(self, *names: str) -> dict[str, str]:
+        """Those streams whose custom object the account lacks → why they cannot be pulled. Raises HubSpotError."""
+        absent = {}
+        for name in names:
+            if name in self._options.custom:
+                try:
+                    await self._stream(self._client_of(name), name)
+                except (UnknownStreamError, MissingScopes) as exc:
+                    absent[name] = exc.summary if isinstance(exc, MissingScopes) else str(exc)
+        return absent
+
+    async def _stream(self, client: HubSpotClient, name: str) -> Stream:
         """Raises UnknownStreamError for a custom object that the account does not have."""
         if name in STANDARD:
             return STANDARD[name]
-        if self._custom is None:
-            self._custom = find_custom(self._options.custom, await self._client_of(name).list_schemas())
+        if name not in self._options.custom:
+            raise UnknownStreamError(f"{name} is no stream of records; it has no associations.")
+        if name not in self._custom:  # it may have been made since the last look
+            self._custom = find_custom(self._options.custom, await client.list_schemas())
         if name not in self._custom:
             raise UnknownStreamError(
                 f"The HubSpot account has no custom object {self._options.custom[name]!r}, which the stream {name} "

@@ -26,7 +26,7 @@ class Wish:
     since       changes since then, instead of since the last pull
     batch_size  records fetched and written at once, 1 to 10,000; a page of HubSpot's is the least
     catch_up    look at deletions and associations now, whatever their intervals
-    targets     associations to these streams only; None: those of the stream
+    targets     associations to these streams only, none for (); None: those of the stream
     dry_run     count what would be written, and write nothing
 
     Raises PullError for a batch size out of bounds.

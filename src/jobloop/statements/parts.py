@@ -20,10 +20,19 @@ NEVER: sa.ColumnElement[Any] = sa.literal_column(_NEVER_TEXT, sa.DateTime(timezo
 _ONE_SECOND: sa.ColumnElement[Any] = sa.literal_column("interval '1 second'", sa.Float())
 
 
+#: Binds of the statements here. SQLAlchemy takes one that is named like a column of the table for its new value.
+_BINDS = frozenset(
+    ("batch_size", "retry_share", "token", "lease_seconds", "max_rescues")
+    + ("error", "counted", "delay_seconds", "until", "status")
+)
+
+
 def update(queue: JobQueue, changes: dict[sa.Column[Any], Any]) -> sa.Update:
     """UPDATE of the table that leaves every column not in `changes` as it is, also those with an `onupdate`."""
     untouched = {
-        column: column for column in queue.table.columns if column.onupdate is not None and column not in changes
+        column: column
+        for column in queue.table.columns
+        if (column.onupdate is not None or column.key in _BINDS) and column not in changes
     }
     return sa.update(queue.table).values({**untouched, **changes})
 

@@ -9,7 +9,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from crm_sync.errors import DatabaseError
-from crm_sync.hubspot.counts import CallCounts
 from crm_sync.operate import QueueStatus, queue_status
 from crm_sync.web.room import Room, RoomDep
 
@@ -69,7 +68,7 @@ class HubSpotCalls(Collector):
         self._room = room
 
     def collect(self) -> Iterator[Metric]:
-        counts = self._room.runtime.hubspot_counts or CallCounts()
+        counts = self._room.runtime.clients.counts
         by_operation = CounterMetricFamily("hubspot_calls", "Calls sent, repeats included.", labels=("operation",))
         for operation, number in counts.by_operation.items():
             by_operation.add_metric((operation,), number)

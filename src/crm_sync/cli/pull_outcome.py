@@ -1,0 +1,92 @@
+"""The end of a pull: a bird's-eye table over all streams, or one JSON object, and the exit code."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from crm_sync.pull_now import Pulled
+
+_COUNTS = ("inserted", "updated", "unchanged", "archived", "removed", "associations", "issues", "calls", "calls_saved")
+_HEADINGS = {"associations": "assoc.", "calls_saved": "saved"}
+DONE, PARTIAL, FAILED, INTERRUPTED = 0, 1, 2, 130
+
+
+def exit_code(pulled: "Sequence[Pulled]") -> int:
+    from crm_sync.pull_now import State
+
+    states = [one.state for one in pulled if one.state is not State.SKIPPED]
+    if State.STOPPED in states:
+        return INTERRUPTED
+    bad = sum(state is not State.DONE for state in states)
+    return DONE if not bad else FAILED if bad == len(states) else PARTIAL
+
+
+def print_outcome(pulled: "Sequence[Pulled]", *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(_as_dict(pulled), ensure_ascii=False, indent=2))
+    else:
+        _print(pulled)
+
+
+def _as_dict(pulled: "Sequence[Pulled]") -> dict[str, Any]:
+    words = {DONE: "done", PARTIAL: "partial", FAILED: "failed", INTERRUPTED: "stopped"}
+    return {
+        "outcome": words[exit_code(pulled)],
+        "streams": [
+            {
+                **one.report.as_json(),
+                "state": one.state.value,
+                "run": one.run_id,
+                "calls_per_1000": one.report.calls_per_1000,
+                "error": one.error,
+                "goes_on_at": one.goes_on_at.isoformat() if one.goes_on_at else None,
+            }
+            for one in pulled
+        ],
+        "totals": {name: sum(getattr(one.report, name) for one in pulled) for name in ("fetched", *_COUNTS)},
+    }
+
+
+def _print(pulled: "Sequence[Pulled]") -> None:
+    from crm_sync.cli.screen import console, table
+    from crm_sync.pull_now import State
+
+    shown = [one for one in pulled if one.state is not State.SKIPPED]
+    rows: list[list[Any]] = [
+        [
+            one.stream,
+            *(getattr(one.report, name) for name in _COUNTS),
+            one.report.calls_per_1000,
+            one.report.seconds,
+            one.state.value,
+        ]
+        for one in shown
+    ]
+    if len(shown) > 1:
+        sums = [sum(getattr(one.report, name) for one in shown) for name in _COUNTS]
+        fetched, calls = sum(one.report.fetched for one in shown), sum(one.report.calls for one in shown)
+        rows.append(["all", *sums, 1000 * calls / fetched if fetched else None, None, ""])
+    numbers = (*(_HEADINGS.get(name, name) for name in _COUNTS), "per 1,000", "seconds")
+    title = "Dry run: nothing was written" if any(one.report.is_dry_run for one in shown) else "Pulled"
+    if shown:
+        console().print(table(title, ("stream", *numbers, ""), rows, numbers=numbers))
+    for one in pulled:
+        for words in (*_verdict(one), *(f"{one.stream}: {note}" for note in one.report.notes)):
+            colour = typer.colors.RED if one.state in (State.FAILED, State.WAITING) else typer.colors.YELLOW
+            typer.secho(words, fg=colour, err=True)
+
+
+def _verdict(one: "Pulled") -> list[str]:
+    from crm_sync.pull_now import State
+
+    if one.state is State.WAITING and one.goes_on_at is not None:
+        where = f"`crm-sync serve` or `worker`, or with `crm-sync pull {one.stream}`"
+        when = f"{one.goes_on_at:%Y-%m-%d %H:%M:%S} UTC"
+        return [f"{one.stream}: {one.error}", f"  It goes on where it stopped, at {when} in a running {where}."]
+    if one.state is State.STOPPED:
+        return [f"{one.stream}: stopped. What came is kept, and the next pull goes on from there."]
+    return [f"{one.stream}: {one.error}"] if one.error else []

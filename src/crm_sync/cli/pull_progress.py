@@ -1,0 +1,65 @@
+"""A pull's progress on standard error, for people; nothing where no terminal is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from crm_sync.pull.report import Observer, StreamReport
+    from crm_sync.runtime import Runtime
+
+
+@contextmanager
+def watching(runtime: "Runtime") -> "Iterator[Observer]":
+    """A line for each stream: records, pages, calls, records a second, time left; and what HubSpot still allows."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.fields[stream]:<14} {task.description:<12}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[counts]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+        limits = progress.add_task("", total=None, stream="", counts="")
+
+        def show(report: "StreamReport") -> None:
+            if report.stream not in tasks:
+                tasks[report.stream] = progress.add_task("", total=None, stream=report.stream, counts="")
+            rate = report.fetched / report.seconds if report.seconds else 0.0
+            progress.update(
+                tasks[report.stream],
+                description=report.doing,
+                completed=report.fetched,
+                total=report.total,
+                counts=f"{report.pages:,} pages {report.calls:,} calls {rate:,.0f}/s",
+            )
+            progress.update(limits, counts=left(runtime))
+
+        yield show
+
+
+def left(runtime: "Runtime") -> str:
+    """The calls that HubSpot still takes, in these ten seconds and today, as far as is known here."""
+    from crm_sync.hubspot.exchange import Bucket
+
+    limiters = [client.rate_limiter for client in runtime.clients.open]
+    if not limiters:
+        return ""
+    daily = [limiter.daily_remaining for limiter in limiters if limiter.daily_remaining is not None]
+    today = f", {min(daily):,} today" if daily else ""
+    return f"calls left: {min(limiter.remaining(Bucket.BURST) for limiter in limiters)} in 10 s{today}"

@@ -1,0 +1,48 @@
+"""What every pull command does: the streams are pulled, watched, and told of at the end."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from crm_sync.pull.wish import Wish
+    from crm_sync.pull_now import Pulled
+    from crm_sync.runtime import Runtime
+
+INTERRUPTED = 130
+
+
+def run(names: Sequence[str], wish: "Wish", *, as_json: bool) -> None:
+    """Pull the streams that the names stand for; ends the command with its exit code."""
+    from crm_sync.cli.opening import read_settings, with_runtime
+    from crm_sync.cli.pull_outcome import exit_code, print_outcome
+    from crm_sync.cli.pull_progress import watching
+    from crm_sync.clients import require_any_token
+    from crm_sync.pull.report import StreamReport
+    from crm_sync.pull_now import Pulled, PullNow, State
+
+    settings = read_settings()
+    require_any_token(settings)
+
+    async def pull(runtime: "Runtime") -> "list[Pulled]":
+        streams = runtime.pull.expand(*names)
+        absent = await _absent(runtime, streams) if "all" in names else {}
+        with watching(runtime) as observe:
+            wishes = {stream: wish for stream in streams if stream not in absent}
+            pulled = await PullNow(runtime, observe).pull(wishes)
+        return pulled + [Pulled(name, State.SKIPPED, StreamReport(name), why) for name, why in absent.items()]
+
+    pulled = with_runtime(pull, settings, shares_limits=not wish.dry_run)
+    print_outcome(pulled, as_json=as_json)
+    if code := exit_code(pulled):
+        raise typer.Exit(code)
+
+
+async def _absent(runtime: "Runtime", streams: Sequence[str]) -> Mapping[str, str]:
+    from crm_sync.hubspot.errors import HubSpotError
+
+    try:
+        return await runtime.pull.absent(*streams)
+    except HubSpotError:  # then each stream says what is the matter
+        return {}

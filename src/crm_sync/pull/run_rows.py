@@ -1,0 +1,127 @@
+"""RunRows: the rows of `sync_runs` as whoever asks for runs, follows them and looks at them needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from crm_sync.models import SyncRun, SyncRunStatus
+from crm_sync.pull.wish import BATCH_SIZE, Wish
+
+#: How long a run that a command asked for is the command's alone; it claims it in the next moment.
+RESERVED: Final = timedelta(seconds=30)
+
+_TABLE = SyncRun.__table__
+_NOW = sa.func.clock_timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A row of `sync_runs`. `status` None: cancelled. `seconds` is how long the last attempt took, or takes."""
+
+    id: int
+    stream: str
+    wants: str
+    status: SyncRunStatus | None
+    error: str | None
+    next_retry_at: datetime | None
+    report: dict[str, Any]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    seconds: float | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in (None, SyncRunStatus.Complete, SyncRunStatus.Error)
+
+
+class RunRows:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def reserve(self, stream: str, wish: Wish) -> int:
+        """The id of a fresh run for the caller alone; one for the same that waits for its time is taken instead."""
+        values = _asked(stream, wish)
+        until = _NOW + sa.literal(RESERVED, sa.Interval())
+        waiting = (
+            sa.select(SyncRun.id)
+            .where(
+                SyncRun.status == SyncRunStatus.Queued,
+                SyncRun.claim_token.is_(None),
+                *(_TABLE.c[name].is_not_distinct_from(value) for name, value in values.items()),
+            )
+            .order_by(SyncRun.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        async with self._engine.begin() as connection:
+            taken = await connection.scalar(waiting)
+            if taken is None:
+                statement: Any = sa.insert(SyncRun).values(**values, reserved_until=until).returning(SyncRun.id)
+            else:
+                fresh = {"next_retry_at": None, "reserved_until": until}
+                statement = sa.update(SyncRun).where(SyncRun.id == taken).values(fresh).returning(SyncRun.id)
+            return int((await connection.execute(statement)).scalar_one())
+
+    async def enqueue(self, streams: Sequence[str]) -> list[str]:
+        """Queue a run of each stream that has none waiting or under way; returns those that got one."""
+        wanted = sa.func.unnest(sa.bindparam("streams", list(streams), sa.ARRAY(sa.Text))).table_valued("stream")
+        pending = sa.exists().where(
+            SyncRun.stream == wanted.c.stream, SyncRun.status.in_((SyncRunStatus.Queued, SyncRunStatus.Processing))
+        )
+        rows = sa.select(wanted.c.stream).where(~pending)
+        statement = sa.insert(SyncRun).from_select(["stream"], rows).returning(SyncRun.stream)
+        async with self._engine.begin() as connection:
+            # two schedulers that look at the same moment would both find none
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext("sync_runs"))))
+            return list((await connection.scalars(statement)).all())
+
+    async def cancel(self, run_id: int) -> bool:
+        """End a run that waits or runs; whoever works on it is to stop by itself. False: it had ended."""
+        statement = (
+            sa.update(SyncRun)
+            .where(SyncRun.id == run_id, SyncRun.status.in_((SyncRunStatus.Queued, SyncRunStatus.Processing)))
+            .values(status=None, next_retry_at=None, finished_at=_NOW)
+        )
+        async with self._engine.begin() as connection:
+            return bool((await connection.execute(statement)).rowcount)
+
+    async def read(self, run_id: int) -> RunRow | None:
+        rows = await self._select(_rows().where(SyncRun.id == run_id))
+        return rows[0] if rows else None
+
+    async def latest(self, most: int, streams: Sequence[str] = ()) -> list[RunRow]:
+        """The newest first, of these streams or of all."""
+        statement = _rows().order_by(SyncRun.id.desc()).limit(most)
+        return await self._select(statement.where(SyncRun.stream.in_(streams)) if streams else statement)
+
+    async def _select(self, statement: sa.Select[Any]) -> list[RunRow]:
+        async with self._engine.connect() as connection:
+            return [RunRow(**row) for row in (await connection.execute(statement)).mappings()]
+
+
+def _rows() -> sa.Select[Any]:
+    names = [name for name in RunRow.__slots__ if name != "seconds"]
+    ended_at = sa.func.coalesce(
+        SyncRun.finished_at, sa.case((SyncRun.status == SyncRunStatus.Processing, _NOW), else_=SyncRun.started_at)
+    )
+    seconds = sa.cast(sa.extract("epoch", ended_at - SyncRun.started_at), sa.Float)
+    return sa.select(*(_TABLE.c[name] for name in names), seconds.label("seconds"))
+
+
+def _asked(stream: str, wish: Wish) -> dict[str, Any]:
+    """The wish as columns; its parts that are the default as a plain INSERT leaves them."""
+    return {
+        "stream": stream,
+        "wants": wish.wants.value,
+        "since": wish.since,
+        "batch_size": None if wish.batch_size == BATCH_SIZE else wish.batch_size,
+        "catch_up": wish.catch_up,
+        "targets": None if wish.targets is None else list(wish.targets),
+    }

@@ -1,0 +1,165 @@
+"""Pull streams now, by hand, without ever running beside a worker on the same one.
+
+Each stream's pull is a row of `sync_runs` that a loop claims which sees no other row. So a worker that has the stream
+keeps it and is waited for, a worker that was quicker with the row is followed, and a crash here leaves a run that the
+next worker takes up. A dry run is no run: it leaves no row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from crm_sync.database import database_errors
+from crm_sync.errors import QueuePausedError, StreamBusyError
+from crm_sync.models import SyncRunStatus
+from crm_sync.pull.report import Observer, StreamReport
+from crm_sync.pull.run_outcome import sentence
+from crm_sync.pull.run_rows import RunRow, RunRows
+from crm_sync.pull.runs import Runs, pulls_queue
+from crm_sync.pull.wish import Wish
+from crm_sync.runtime import Runtime
+from jobloop import Control
+
+_POLL_SECONDS = 0.5
+
+
+class State(StrEnum):
+    DONE = "done"
+    FAILED = "failed"
+    WAITING = "waiting"  # did not end well, and a worker tries again later
+    SKIPPED = "skipped"  # the account has no such object
+    STOPPED = "stopped"  # by Ctrl-C; the next pull goes on from there
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What became of one stream. `run_id` None: a dry run, or none was begun. `goes_on_at` is for WAITING."""
+
+    stream: str
+    state: State
+    report: StreamReport
+    error: str | None = None
+    goes_on_at: datetime | None = None
+    run_id: int | None = None
+
+
+class PullNow:
+    """One invocation: several streams side by side, as many as HUBSPOT_PULL_CONCURRENCY allows."""
+
+    def __init__(self, runtime: Runtime, observe: Observer) -> None:
+        self._runtime = runtime
+        self._observe = observe
+        self._rows = RunRows(runtime.engine)
+        self._gate = asyncio.Semaphore(runtime.settings.HUBSPOT_PULL_CONCURRENCY)
+        self._reports: dict[str, StreamReport] = {}
+        self._ours: dict[str, int] = {}  # runs that this process works on now, and nobody else
+
+    async def pull(self, wishes: Mapping[str, Wish]) -> list[Pulled]:
+        """Every stream's end, in the given order. A cancellation stops all of them, and is answered like an end.
+
+        Raises QueuePausedError, DatabaseError.
+        """
+        if not all(wish.dry_run for wish in wishes.values()):
+            await self._refuse_pause()
+        tasks = {stream: asyncio.create_task(self._one(stream, wish), name=stream) for stream, wish in wishes.items()}
+        try:
+            await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
+        except asyncio.CancelledError:
+            await self._stop(tasks.values())
+        else:
+            if failed := [task for task in tasks.values() if task.done() and task.exception()]:
+                await self._stop(tasks.values())
+                failed[0].result()
+        return [
+            self._pulled(stream, State.STOPPED) if task.cancelled() else task.result() for stream, task in tasks.items()
+        ]
+
+    async def _stop(self, tasks: object) -> None:
+        """End our runs cleanly: they are cancelled, not left to a worker that would go on at once."""
+        running: list[asyncio.Task[Pulled]] = [task for task in tasks if not task.done()]  # type: ignore[attr-defined]
+        for run_id in self._ours.values():
+            await self._rows.cancel(run_id)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _one(self, stream: str, wish: Wish) -> Pulled:
+        async with self._gate:
+            if wish.dry_run:
+                return await self._dry(stream, wish)
+            async with database_errors(self._runtime.url):
+                run_id = await self._rows.reserve(stream, wish)
+                while (pulled := await self._attempt(stream, run_id)) is None:
+                    pass
+                return pulled
+
+    async def _dry(self, stream: str, wish: Wish) -> Pulled:
+        try:
+            await self._runtime.pull.run(stream, wish, self._show)
+        except Exception as exc:
+            return self._pulled(stream, State.FAILED, error=sentence(exc))
+        return self._pulled(stream, State.DONE)
+
+    async def _attempt(self, stream: str, run_id: int) -> Pulled | None:
+        """Work on the run, or look how another process does; None: it has not come to its end."""
+        runs = Runs(self._runtime.pull, self._runtime.engine, self._show)
+        self._ours[stream] = run_id
+        await self._runtime.pull_loop(only=run_id, runs=runs).run_once()
+        row = await self._rows.read(run_id)
+        if row is None:
+            return self._pulled(stream, State.FAILED, error="Somebody deleted the run.")
+        if not runs.worked and row.report:
+            self._show(StreamReport.of(row.report))
+        if row.is_over:
+            return self._ended(row)
+        if row.next_retry_at is not None and row.next_retry_at > datetime.now(UTC):
+            if not isinstance(runs.failure, StreamBusyError):
+                return self._ended(row)
+            await asyncio.sleep((row.next_retry_at - datetime.now(UTC)).total_seconds())
+            return None
+        if row.status is SyncRunStatus.Processing:
+            self._ours.pop(stream, None)  # a running application was quicker, and goes on without us
+        else:
+            await self._refuse_pause()
+        await asyncio.sleep(_POLL_SECONDS)
+        return None
+
+    def _ended(self, row: RunRow) -> Pulled:
+        report = StreamReport.of({"stream": row.stream, **row.report})
+        self._reports[row.stream] = report
+        if row.status is SyncRunStatus.Complete:
+            return self._pulled(row.stream, State.DONE, run_id=row.id)
+        if row.status is SyncRunStatus.Queued:
+            error = row.error or report.error
+            return self._pulled(row.stream, State.WAITING, error, row.next_retry_at, run_id=row.id)
+        error = row.error if row.status is SyncRunStatus.Error else "Somebody cancelled the run."
+        return self._pulled(row.stream, State.FAILED, error, run_id=row.id)
+
+    def _pulled(
+        self,
+        stream: str,
+        state: State,
+        error: str | None = None,
+        goes_on_at: datetime | None = None,
+        *,
+        run_id: int | None = None,
+    ) -> Pulled:
+        report = self._reports.get(stream) or StreamReport(stream)
+        return Pulled(stream, state, report, error, goes_on_at, run_id or self._ours.get(stream))
+
+    def _show(self, report: StreamReport) -> None:
+        self._reports[report.stream] = report
+        self._observe(report)
+
+    async def _refuse_pause(self) -> None:
+        async with database_errors(self._runtime.url):
+            pause = await Control(pulls_queue(), self._runtime.engine).paused()
+        if pause is not None:
+            raise QueuePausedError(
+                f"The queue of pulls is paused since {pause.paused_at:%Y-%m-%d %H:%M %Z} ({pause.paused_by}): "
+                f"{pause.reason} `crm-sync queue resume pulls` lets it run again."
+            )
