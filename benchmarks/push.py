@@ -1,9 +1,13 @@
-"""Push 10,000 contacts through `crm-sync serve` to the emulator: calls, rows, memory, time to the first claim.
+"""Contacts through the application to the emulator: without limits, and within those of HubSpot's smallest account.
 
-    make bench ONLY=benchmarks/push.py ARGS="--contacts 10000"
+    make bench ONLY=benchmarks/push.py                                          all, four minutes
+    make bench ONLY=benchmarks/push.py ARGS="unlimited --contacts 10000"        calls, memory, time to the first claim
+    make bench ONLY=benchmarks/push.py ARGS="limited --contacts 90000"          how much of the limit is used
+    make bench ONLY=benchmarks/push.py ARGS="limited-slow"                      the same, a call takes a second
+    make bench ONLY=benchmarks/push.py ARGS="--markdown docs/performance.md"    the last figures into the document
 
-The application runs in a process of its own, so its memory is its own; the emulator and PostgreSQL run beside it on
-the same machine, so the seconds are this machine's, and no statement about HubSpot's.
+The application, the emulator and PostgreSQL are processes of their own on one machine, so the seconds are this
+machine's, and no statement about HubSpot's. The share of the limit that is used is one about the application.
 """
 
 from __future__ import annotations
@@ -11,176 +15,85 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
-import subprocess
+import re
 import sys
-import tempfile
-import time
-from collections import Counter
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import psutil
-import sqlalchemy as sa
+from pushing import limited, unlimited
 from rich.console import Console
 from rich.table import Table
 
-from crm_sync import migrate
-from crm_sync.database import create_engine
-from crm_sync.embedded_postgres import EmbeddedPostgres
-from crm_sync.hubspot import HubSpotClient
-from crm_sync.push import PropertyNames, setup_properties
-from hubspot_emulator import EmulatorServer
-
-RESULTS = Path(__file__).parent / "results"
-CRM_SYNC = Path(sys.executable).with_name("crm-sync")
-PATIENCE_SECONDS = 180
-FILL = """
-    INSERT INTO contacts (email, name, phone_number, domain_id, page_id,
-                          hubspot_sync_status, hubspot_processing_status)
-    SELECT format('person%s@example.com', n), format('Ada Number%s', n), format('+44 20 7946 %s', n),
-           gen_random_uuid(), gen_random_uuid(), 'Queued', 'Queued'
-    FROM generate_series(1, :contacts) AS n
-"""
-
-
-@dataclass
-class Result:
-    """`first_call_after_ready_seconds` is below 0 when contacts were claimed before the first request was answered."""
-
-    contacts: int
-    statuses: dict[str, int]
-    batch_calls: int
-    other_calls: int
-    seconds: float
-    contacts_per_second: float
-    peak_memory_mb: float
-    start_to_ready_seconds: float
-    first_call_after_ready_seconds: float
-    machine: str
+RESULTS = Path(__file__).parent / "results" / "push.json"
+MEASURES: dict[str, tuple[Callable[[int], Awaitable[Any]], int]] = {
+    "unlimited": (unlimited.measure, 10_000),
+    "limited": (limited.measure, 90_000),
+    "limited-slow": (partial(limited.measure, answer_seconds=1.0, concurrency=12), 50_000),
+}
+_BEGIN, _END = "<!-- push: begin -->", "<!-- push: end -->"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--contacts", type=int, default=10_000)
+    parser.add_argument("measures", nargs="*", choices=[[], *MEASURES], help="default: all")
+    parser.add_argument("--contacts", type=int, help="default: that of each measure")
+    parser.add_argument("--markdown", type=Path, metavar="DOCUMENT", help="write the last figures into this")
     arguments = parser.parse_args()
-    result = asyncio.run(measure(arguments.contacts))
-    show(result)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "push.json").write_text(json.dumps(asdict(result), indent=2) + "\n")
-    return 0 if result.statuses == {"Complete": arguments.contacts} else 1
+    if arguments.markdown:
+        put_into(arguments.markdown)
+        return 0
+    is_right = True
+    for name in arguments.measures or MEASURES:
+        measure, contacts = MEASURES[name]
+        result = asyncio.run(measure(arguments.contacts or contacts))
+        show(name, asdict(result))
+        keep(name, asdict(result))
+        is_right &= result.is_right
+    return 0 if is_right else 1
 
 
-async def measure(contacts: int) -> Result:
-    with tempfile.TemporaryDirectory(prefix="bench-push-") as folder:
-        postgres = EmbeddedPostgres(Path(folder)).start()
-        try:
-            with EmulatorServer(tier="unlimited") as hubspot:
-                return await _push(postgres, hubspot, contacts)
-        finally:
-            postgres.stop(delete=True)
-
-
-async def _push(postgres: EmbeddedPostgres, hubspot: EmulatorServer, contacts: int) -> Result:
-    await migrate.upgrade(postgres.url())
-    async with HubSpotClient(hubspot.url, hubspot.token) as client:
-        await setup_properties(client, PropertyNames())
-    set_up_calls = len(hubspot.calls())
-    engine = create_engine(postgres.url())
-    try:
-        async with engine.begin() as connection:
-            await connection.execute(sa.text(FILL), {"contacts": contacts})
-            await connection.execute(sa.text("ANALYZE contacts"))
-        started_at = time.time()
-        with _serve(postgres, hubspot) as application:
-            ready_at = await asyncio.to_thread(_ready_at, application)
-            seconds = await _until_settled(engine, started_at)
-            peak_mb = _peak_mb(application.pid)
-            application.terminate()
-            application.wait(60)
-        statuses = await _statuses(engine)
-    finally:
-        await engine.dispose()
-    batches = hubspot.calls("objects.batch_upsert")
-    first_call_at = datetime.fromisoformat(batches[0].at).timestamp()
-    busy_seconds = seconds - (first_call_at - started_at)
-    return Result(
-        contacts=contacts,
-        statuses=dict(statuses),
-        batch_calls=len(batches),
-        other_calls=len(hubspot.calls()) - set_up_calls - len(batches),
-        seconds=round(busy_seconds, 2),
-        contacts_per_second=round(contacts / busy_seconds, 1),
-        peak_memory_mb=round(peak_mb, 1),
-        start_to_ready_seconds=round(ready_at - started_at, 2),
-        first_call_after_ready_seconds=round(first_call_at - ready_at, 3),
-        machine=f"{psutil.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}, "
-        f"{datetime.now(UTC):%Y-%m-%d}",
-    )
-
-
-def _serve(postgres: EmbeddedPostgres, hubspot: EmulatorServer) -> subprocess.Popen[str]:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": postgres.url().render_as_string(hide_password=False),
-        "HUBSPOT_API_BASE_URL": hubspot.url,
-        "HUBSPOT_API_KEY": hubspot.token,
-        "HUBSPOT_REQUESTS_PER_10_SECONDS": "10000",
-    }
-    return subprocess.Popen(
-        [str(CRM_SYNC), "serve", "--port", "0"],
-        env=environment,
-        cwd=tempfile.gettempdir(),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _ready_at(application: subprocess.Popen[str]) -> float:
-    assert application.stderr is not None
-    for line in application.stderr:
-        if "ready: http" in line:
-            return time.time()
-    raise RuntimeError(f"the application ended with {application.wait()}")
-
-
-async def _until_settled(engine: sa.ext.asyncio.AsyncEngine, since: float) -> float:
-    while True:
-        statuses = await _statuses(engine)
-        if not statuses["Queued"] + statuses["Processing"]:
-            return time.time() - since
-        if time.time() - since > PATIENCE_SECONDS:
-            raise TimeoutError(f"not done within {PATIENCE_SECONDS} s: {dict(statuses)}")
-        await asyncio.sleep(0.1)
-
-
-async def _statuses(engine: sa.ext.asyncio.AsyncEngine) -> Counter[str]:
-    async with engine.connect() as connection:
-        rows = await connection.execute(
-            sa.text("SELECT hubspot_processing_status::text, count(*) FROM contacts GROUP BY 1")
-        )
-        return Counter(dict(tuple(row) for row in rows))
-
-
-def _peak_mb(pid: int) -> float:
-    """The most that the process ever had in memory; where the system does not tell, what it has now."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1024
-    except (OSError, IndexError):
-        return psutil.Process(pid).memory_info().rss / 2**20
-
-
-def show(result: Result) -> None:
-    table = Table(title=f"Push of {result.contacts:,} contacts", title_justify="left", show_header=False)
+def show(name: str, figures: dict[str, Any]) -> None:
+    table = Table(title=f"Push of {figures['contacts']:,} contacts, {name}", title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
-    for name, value in asdict(result).items():
-        if name != "contacts":
-            table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int | float) else str(value))
+    for heading, value in figures.items():
+        if heading != "contacts":
+            table.add_row(heading.replace("_", " "), text(value))
     Console().print(table)
+
+
+def keep(name: str, figures: dict[str, Any]) -> None:
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kept = {other: kept[other] for other in MEASURES if other in kept} | {name: figures}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(kept, indent=2) + "\n")
+
+
+def put_into(document: Path) -> None:
+    """Replace what is between the two marks of a document."""
+    kept = json.loads(RESULTS.read_text())
+    parts = []
+    for name in MEASURES:
+        if figures := kept.get(name):
+            parts += [f"### Push of {figures['contacts']:,} contacts, {name}", "| | |\n|---|---:|"]
+            rows = [(heading, value) for heading, value in figures.items() if heading != "contacts"]
+            parts[-1] += "".join(f"\n| {heading.replace('_', ' ')} | {text(value)} |" for heading, value in rows)
+    figures_text = "\n\n".join(parts)
+    old = document.read_text()
+    new, found = re.subn(f"{_BEGIN}.*{_END}", lambda _: f"{_BEGIN}\n{figures_text}\n{_END}", old, flags=re.DOTALL)
+    if not found:
+        raise SystemExit(f"{document} has no {_BEGIN} … {_END}")
+    document.write_text(new)
+
+
+def text(value: Any) -> str:
+    """Statuses as `Complete 10,000`, numbers with their thousands apart."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count:,}" for name, count in value.items())
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 
 if __name__ == "__main__":

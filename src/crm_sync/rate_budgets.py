@@ -34,7 +34,7 @@ _MOST_TRIES = 10
 #     calls(bucket, at, n)   granted at `at`, still of interest: a third of a window longer than they count
 #     live(bucket, …, used)  the calls that count now, for so long as `span`
 #
-# `at` is rounded up to a hundredth of the window, so that a row stays small. Times that lie ahead are from before the
+# `at` is rounded up to a 250th of the window, so that a row stays small. Times that lie ahead are from before the
 # clock was set back. The margin is for the way to HubSpot; it is smaller for a short window, where it costs more.
 _HEAD = """
 WITH locked AS MATERIALIZED (
@@ -51,8 +51,8 @@ WITH locked AS MATERIALIZED (
     WHERE call.at > now - span - make_interval(secs => window_seconds / 3) AND call.at < now + interval '1 second'
 ), live AS MATERIALIZED (
     SELECT locked.*, now, coalesce((SELECT sum(n) FROM calls WHERE calls.bucket = locked.bucket AND counts), 0) AS used,
-           date_bin(make_interval(secs => window_seconds / 100), now, 'epoch')
-               + make_interval(secs => window_seconds / 100) AS stamp
+           date_bin(make_interval(secs => window_seconds / 250), now, 'epoch')
+               + make_interval(secs => window_seconds / 250) AS stamp
     FROM locked, clock
 )
 """

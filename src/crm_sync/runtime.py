@@ -130,6 +130,7 @@ class Runtime:
             batch(handler or self._push_contacts),
             session_factory=self.sessions,
             batch_size=self.settings.HUBSPOT_SYNC_SCHEDULER_BATCH_SIZE,
+            concurrency=self.settings.HUBSPOT_SYNC_CONCURRENCY,
             grace_seconds=self.settings.WORKER_GRACE_SECONDS,
             poll_seconds=self.settings.WORKER_POLL_SECONDS,
             wake=wake,

@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     HUBSPOT_SYNC_SCHEDULER_BATCH_SIZE: int = Field(default=100, ge=1, le=HUBSPOT_BATCH_LIMIT)
     HUBSPOT_SYNC_SCHEDULER_MAX_INSTANCES: int = Field(default=1, ge=1, le=100)
     HUBSPOT_SYNC_SCHEDULER_DRAIN: bool = True
+    HUBSPOT_SYNC_CONCURRENCY: int = Field(default=1, ge=1, le=100)
     HUBSPOT_SYNC_MAX_RETRIES: int = Field(default=3, ge=0, le=100)
     HUBSPOT_SYNC_RETRY_DELAY_MINUTES: float = Field(default=5, gt=0, le=1440)
     HUBSPOT_SYNC_RETRY_EXPONENTIAL: bool = True

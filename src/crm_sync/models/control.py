@@ -17,7 +17,7 @@ class RateBudget(Base):
     token_fingerprint  tells tokens apart; the token cannot be had from it
     bucket             burst, search, associations
     limit_calls        at most so many in any `window_seconds`, as configured first, then as HubSpot's headers say
-    taken_at, taken    how many calls were taken when, oldest first; times are rounded up to a hundredth of the window
+    taken_at, taken    how many calls were taken when, oldest first; times are rounded up to a 250th of the window
     paused_until       HubSpot refused a call: none goes before
     """
 
