@@ -99,10 +99,13 @@ class Crew:
         """True once when a pause that this crew made has come to its end."""
         return self._pauser.is_time_to_probe()
 
-    async def room(self, batch_size: int) -> None:
-        """Wait until fewer than `batch_size` claimed rows wait to be started."""
-        while len(self._waiting) >= batch_size:
+    async def room(self, batch_size: int, most: int | None = None) -> None:
+        """Wait until fewer than `batch_size` claimed rows wait to be started, and fewer than `most` are held in all."""
+        while len(self._waiting) >= batch_size or (most is not None and self._held() >= most):
             await self._next_progress()
+
+    def _held(self) -> int:
+        return len(self._waiting) + sum(map(len, self._running.values()))
 
     async def idle(self) -> None:
         """Wait until everything claimed is processed and settled."""

@@ -57,6 +57,8 @@ class JobLoop:
     session_factory   an async_sessionmaker bound to an AsyncEngine; None: the one that `jobloop.bind` gave the model
     batch_size        rows taken by one claim
     concurrency       handler calls at once; None: 10 for each, 1 for batch and session form
+    claims_ahead      False: a row is claimed only when a handler is free for it, so that other workers may have it;
+                      for rows that take long
     deadline_seconds  how long one cycle or drain may take; then nothing more is started, what runs gets
                       `grace_seconds`, and a handler that still runs is cancelled and counts as failed
     grace_seconds     how long running handlers may take to end when the loop is asked to stop
@@ -74,6 +76,7 @@ class JobLoop:
         session_factory: async_sessionmaker[AsyncSession] | None = None,
         batch_size: int = 100,
         concurrency: int | None = None,
+        claims_ahead: bool = True,
         deadline_seconds: float | None = 900.0,
         grace_seconds: float = 10.0,
         poll_seconds: float = 1.0,
@@ -89,6 +92,7 @@ class JobLoop:
         self.sessions = sessions_of(queue.model, session_factory)
         self.batch_size = batch_size
         self.concurrency = concurrency or self.handler.default_concurrency
+        self.claims_ahead = claims_ahead
         self.deadline_seconds = deadline_seconds
         self.grace_seconds = grace_seconds
         self.poll_seconds = poll_seconds
@@ -125,7 +129,7 @@ class JobLoop:
                 try:
                     if rescue.is_due():
                         await self._rescue(report)
-                    await until(stop, crew.room(self.batch_size))
+                    await until(stop, self._room(crew))
                     if not stop.is_set() and await crew.claim(self.batch_size):
                         continue
                     if probe.is_due() or crew.is_time_to_probe():
@@ -165,12 +169,15 @@ class JobLoop:
 
     async def _every_batch(self, crew: Crew) -> None:
         while True:
-            await crew.room(self.batch_size)
+            await self._room(crew)
             if await crew.claim(self.batch_size):
                 continue
             if crew.is_idle() and not await crew.probe():
                 return
             await crew.idle()  # a short batch is not an empty queue: what runs may leave more
+
+    async def _room(self, crew: Crew) -> None:
+        await crew.room(self.batch_size, None if self.claims_ahead else self.concurrency)
 
     async def _rescue(self, report: CycleReport) -> None:
         while True:
