@@ -19,7 +19,7 @@ async def differences(emulator: EmulatorServer, engine: AsyncEngine, streams: It
     found: list[str] = []
     async with engine.connect() as connection:
         for stream in streams:
-            found += _compared(f"{stream.name}", _portal_records(emulator, stream), await _rows(connection, stream))
+            found += _compared(f"{stream.name}", portal_records(emulator, stream), await rows(connection, stream))
             for target in stream.targets:
                 found += _compared(
                     f"{stream.name} to {target}",
@@ -49,7 +49,7 @@ def _at(ms: int | None) -> datetime | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def _portal_records(emulator: EmulatorServer, stream: Stream) -> dict[int, Any]:
+def portal_records(emulator: EmulatorServer, stream: Stream) -> dict[int, Any]:
     with emulator.account.lock:
         table = emulator.portal.table(stream.object_type)
         return {
@@ -64,15 +64,16 @@ def _portal_records(emulator: EmulatorServer, stream: Stream) -> dict[int, Any]:
         }
 
 
-async def _rows(connection: AsyncConnection, stream: Stream) -> dict[int, Any]:
+async def rows(connection: AsyncConnection, stream: Stream, *, marked: bool = False) -> dict[int, Any]:
+    """Those that wait to be asked for by id, as a listing lacked them, only when `marked`."""
     c = stream.table.c
-    rows = await connection.execute(
+    found = await connection.execute(
         sa.select(c.hubspot_id, c.properties, c.created_at, c.updated_at, c.archived, c.archived_at, c.missing_since)
     )
     return {
         row.hubspot_id: (row.properties, row.created_at, row.updated_at, row.archived, row.archived_at)
-        for row in rows
-        if row.missing_since is None
+        for row in found
+        if marked or row.missing_since is None
     }
 
 
