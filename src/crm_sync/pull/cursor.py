@@ -36,6 +36,7 @@ class Cursor:
 
     stream: str
     holder: UUID
+    hold_seconds: float = HOLD_SECONDS
     synced_to: datetime | None = None
     passes: tuple[str, ...] = ()
     position: dict[str, Any] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class Cursor:
             {
                 "of_stream": self.stream,
                 "of_holder": self.holder,
-                "seconds": HOLD_SECONDS,
+                "seconds": self.hold_seconds,
                 **{f"new_{name}": value for name, value in written.items()},
             },
         )
@@ -104,7 +105,7 @@ class Cursors:
         async with self._engine.begin() as connection:
             row = (await connection.execute(statements.take_cursor(), values)).mappings().one_or_none()
             if row is not None:
-                return _cursor(row)
+                return _cursor({**row, "hold_seconds": self._hold_seconds})
             held_until = await connection.scalar(sa.select(SyncCursor.held_until).where(SyncCursor.stream == stream))
         raise StreamBusyError(stream, held_until)
 

@@ -18,6 +18,8 @@ from crm_sync.models.relations import properties
 from crm_sync.pull.stream import Stream
 
 KEPT_FOR: Final = timedelta(hours=24)
+#: Whoever asks for everything expects the property that was made just now.
+KEPT_FOR_A_FULL_PULL: Final = timedelta(minutes=10)
 
 Definitions = Mapping[str, PropertyDefinition]
 
@@ -30,9 +32,9 @@ class PropertyDefinitions:
         self._engine = engine
         self._writes = writes
 
-    async def of(self, stream: Stream) -> Definitions:
-        """By name. Raises HubSpotError."""
-        kept = await self._kept(stream.name)
+    async def of(self, stream: Stream, kept_for: timedelta = KEPT_FOR) -> Definitions:
+        """By name, as looked up at most `kept_for` ago. Raises HubSpotError."""
+        kept = await self._kept(stream.name, kept_for)
         if kept:
             return kept
         found = await self._client.list_properties(stream.object_type)
@@ -40,9 +42,9 @@ class PropertyDefinitions:
             await self._keep(stream.name, found)
         return {one.name: one for one in found}
 
-    async def _kept(self, object_type: str) -> Definitions:
+    async def _kept(self, object_type: str, kept_for: timedelta) -> Definitions:
         c = properties.c
-        statement = sa.select(properties).where(c.object_type == object_type, c.synced_at > sa.func.now() - KEPT_FOR)
+        statement = sa.select(properties).where(c.object_type == object_type, c.synced_at > sa.func.now() - kept_for)
         async with self._engine.connect() as connection:
             return {
                 row.name: PropertyDefinition(

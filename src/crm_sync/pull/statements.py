@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from crm_sync.models import SyncCursor, SyncIssue
@@ -167,8 +167,9 @@ def forget_removed() -> sa.Delete:
     )
 
 
-def drop_records(table: sa.Table) -> sa.Delete:
-    return sa.delete(table).where(table.c.hubspot_id == _any_of_ids())
+def drop_records(table: sa.Table) -> ReturningDelete[Any]:
+    """Take :ids out of a mirror; returns those that it had."""
+    return sa.delete(table).where(table.c.hubspot_id == _any_of_ids()).returning(table.c.hubspot_id)
 
 
 def drop_history() -> sa.Delete:
@@ -190,6 +191,24 @@ def drop_associations() -> tuple[sa.Delete, sa.Delete]:
         sa.delete(associations).where(c.from_type == object_type, c.from_id == _any_of_ids()),
         sa.delete(associations).where(c.to_type == object_type, c.to_id == _any_of_ids()),
     )
+
+
+def move_associations() -> sa.Insert:
+    """What was associated with records that were merged belongs to those that they went into, as it does in HubSpot."""
+    c = associations.c
+    kept = [column.name for column in associations.columns if column.name not in ("to_id", "synced_at")]
+    page = _page({"hubspot_id": c.to_id.type, "merged_into": c.to_id.type})
+    moved = sa.select(*(c[name] for name in kept), page.c.merged_into).select_from(
+        associations.join(
+            page,
+            sa.and_(
+                c.to_type == sa.bindparam("object_type", type_=sa.Text()),
+                c.to_id == page.c.hubspot_id,
+                page.c.merged_into.is_not(None),
+            ),
+        )
+    )
+    return insert(associations).from_select([*kept, "to_id"], moved).on_conflict_do_nothing()
 
 
 def replace_associations() -> sa.Select[Any]:

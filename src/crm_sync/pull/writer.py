@@ -106,16 +106,18 @@ class MirrorWriter:
     async def _remove(self, connection: AsyncConnection, gone: Sequence[tuple[int, int | None]]) -> int:
         """Take records that HubSpot no longer has out of the mirror; returns how many it had."""
         into = dict(gone)
-        values = {"hubspot_id": list(into), "merged_into": list(into.values())}
-        news = await connection.execute(statements.note_removed(), {**self._typed, **values})
-        ids = [row.hubspot_id for row in news]
-        if not ids:
+        values = {**self._typed, "hubspot_id": list(into), "merged_into": list(into.values())}
+        news = {row.hubspot_id for row in await connection.execute(statements.note_removed(), values)}
+        dropped = await connection.execute(statements.drop_records(self._stream.table), {"ids": list(into)})
+        held = {row.hubspot_id for row in dropped}
+        if not news | held:
             return 0
-        dropped = await connection.execute(statements.drop_records(self._stream.table), {"ids": ids})
+        ids = {**self._typed, "ids": sorted(news | held)}
+        await connection.execute(statements.move_associations(), values)
         for statement in (*statements.drop_associations(), statements.drop_history()):
-            await connection.execute(statement, {**self._typed, "ids": ids})
-        await connection.execute(statements.drop_issues(), {"stream": self._stream.name, "ids": ids})
-        return dropped.rowcount
+            await connection.execute(statement, ids)
+        await connection.execute(statements.drop_issues(), {"stream": self._stream.name, "ids": ids["ids"]})
+        return len(held)
 
     async def _associations(self, connection: AsyncConnection, edges: Edges) -> int:
         names = ("from_id", "to_type", "to_id", "category", "type_id")
