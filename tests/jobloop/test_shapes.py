@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from jobloop import Complete, Control, Fail, JobLoop, Retry, batch, each
+from jobloop import Complete, Control, Fail, JobLoop, Retry, Snooze, batch, each
 from jobloop.doctor import Severity, examine
 from jobloop.settlement import Settlement
 from jobloop.status import Role
@@ -90,17 +91,24 @@ async def test_lost_worker_is_rescued_and_changes_nothing_afterwards(engine: Asy
     assert await states(engine, shape) == {"error": ROWS}
 
 
-async def test_session_form_writes_by_the_key_that_it_is_given(engine: AsyncEngine, shape: Shape) -> None:
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [(None, "complete"), (Fail("x" * 1500), "error"), (Retry("x" * 1500), "queued"), (Snooze(timedelta(1)), "queued")],
+    ids=["complete", "fail", "retry", "snooze"],
+)
+async def test_session_form_writes_by_the_key_that_it_is_given(
+    engine: AsyncEngine, shape: Shape, answer: Any, state: str
+) -> None:
     sessions = await shape.make(engine)
 
-    async def work(key: Any, session: Any) -> Fail | None:
+    async def work(key: Any, session: Any) -> Any:
         assert await session.get(shape.queue.model, key) is not None
-        return None
+        return answer
 
     report = await JobLoop(shape.queue, work, session_factory=sessions).run_once()
 
-    assert report.completed == ROWS
-    assert await states(engine, shape) == {"complete": ROWS}
+    assert (report.claimed, report.processed, report.lost) == (ROWS, ROWS, 0)
+    assert await states(engine, shape) == {state: ROWS}
 
 
 async def test_operator_sees_and_cancels(engine: AsyncEngine, shape: Shape) -> None:

@@ -176,7 +176,24 @@ async def test_value_that_cannot_be_written_fails_its_row_alone(
     assert words in things[2].error
 
 
-async def test_session_form_writes_them_too(engine: AsyncEngine, queue: JobQueue) -> None:
+@pytest.mark.parametrize("name", VALUES)
+async def test_session_form_writes_them_in_its_own_transaction(engine: AsyncEngine, queue: JobQueue, name: str) -> None:
+    given, expected = VALUES[name]
+
+    async def work(key: int, session: Any) -> Complete:
+        await session.execute(sa.text("SELECT 1"))
+        return Complete({name: given})
+
+    sessions = async_sessionmaker(engine)
+    report = await JobLoop(queue, work, session_factory=sessions).run_once()
+
+    assert report.completed == ROWS
+    async with sessions() as session:
+        for found in await session.scalars(sa.select(getattr(Thing, name))):
+            assert (str(found) if name == "address" else found) == expected
+
+
+async def test_session_form_without_a_transaction_writes_them_too(engine: AsyncEngine, queue: JobQueue) -> None:
     async def work(key: int, session: Any) -> Complete:
         return Complete({"numbers": [key], "loud": "x"})
 
