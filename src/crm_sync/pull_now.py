@@ -18,7 +18,7 @@ from crm_sync.errors import QueuePausedError, StreamBusyError
 from crm_sync.models import SyncRunStatus
 from crm_sync.pull.report import Observer, StreamReport
 from crm_sync.pull.run_outcome import sentence
-from crm_sync.pull.run_rows import RunRow, RunRows
+from crm_sync.pull.run_rows import RunRow
 from crm_sync.pull.runs import Runs, pulls_queue
 from crm_sync.pull.wish import Wish
 from crm_sync.runtime import Runtime
@@ -53,7 +53,7 @@ class PullNow:
     def __init__(self, runtime: Runtime, observe: Observer) -> None:
         self._runtime = runtime
         self._observe = observe
-        self._rows = RunRows(runtime.engine)
+        self._rows = runtime.pulls.rows
         self._gate = asyncio.Semaphore(runtime.settings.HUBSPOT_PULL_CONCURRENCY)
         self._reports: dict[str, StreamReport] = {}
         self._ours: dict[str, int] = {}  # runs that this process works on now, and nobody else
@@ -108,7 +108,7 @@ class PullNow:
         """Work on the run, or look how another process does; None: it has not come to its end."""
         runs = Runs(self._runtime.pull, self._runtime.engine, self._show)
         self._ours[stream] = run_id
-        await self._runtime.pull_loop(only=run_id, runs=runs).run_once()
+        await self._runtime.pulls.loop(only=run_id, runs=runs).run_once()
         row = await self._rows.read(run_id)
         if row is None:
             return self._pulled(stream, State.FAILED, error="Somebody deleted the run.")

@@ -23,13 +23,13 @@ from crm_sync import migrate
 from crm_sync.clients import Clients, require_token
 from crm_sync.database import check_database, create_engine, open_database
 from crm_sync.hubspot import HubSpotClient
-from crm_sync.models import Contact, CRMProcessingStatus, SyncRun, queue_pauses
-from crm_sync.pull.runs import PULLS, Runs, is_free, pulls_queue
-from crm_sync.pull.service import PullOptions, PullService
-from crm_sync.pull.window import Margins
+from crm_sync.models import Contact, CRMProcessingStatus, queue_pauses
+from crm_sync.pull.runs import PULLS, pulls_queue
+from crm_sync.pull.service import PullService
+from crm_sync.pulls import Pulls
 from crm_sync.push import ContactPushService, PropertyNames
 from crm_sync.settings import Settings
-from jobloop import JobLoop, JobQueue, Outcome, RetryPolicy, Statuses, batch, each
+from jobloop import JobLoop, JobQueue, Outcome, RetryPolicy, Statuses, batch
 from jobloop.loop import Observer
 from jobloop.scheduler import IntervalScheduler, ScheduledLoop, add_scheduler_job
 
@@ -142,7 +142,7 @@ class Runtime:
         require_token(self.settings)
         return [
             self.contact_loop(wake=wake_of(self.contact_queue())),
-            self.pull_loop(wake=wake_of(pulls_queue())),
+            self.pulls.loop(wake=wake_of(self.queues[PULLS])),
         ]
 
     async def _push_contacts(self, rows: list[Any]) -> Mapping[Any, Outcome]:
@@ -151,35 +151,14 @@ class Runtime:
     # -- the pull -------------------------------------------------------------------------------------------------
 
     @cached_property
+    def pulls(self) -> Pulls:
+        """The queue of pulls, and what works it."""
+        return Pulls(self.settings, self.engine, self.sessions, self.clients, self.observers)
+
+    @property
     def pull(self) -> PullService:
         """Pulls streams; a token is missed only when one is used."""
-        settings = self.settings
-        margins = Margins(
-            lag=timedelta(seconds=settings.HUBSPOT_PULL_LAG_SECONDS),
-            overlap=timedelta(seconds=settings.HUBSPOT_PULL_OVERLAP_SECONDS),
-            archived=timedelta(hours=settings.HUBSPOT_PULL_ARCHIVED_HOURS),
-            associations=timedelta(hours=settings.HUBSPOT_PULL_ASSOCIATIONS_HOURS),
-        )
-        options = PullOptions(settings.HUBSPOT_CUSTOM_OBJECTS, settings.HUBSPOT_PULL_PROPERTIES, margins)
-        return PullService(self.clients.of, self.engine, options, instead_of=self.clients.instead_of)
-
-    def pull_loop(
-        self, *, only: int | None = None, runs: Runs | None = None, wake: asyncio.Event | None = None
-    ) -> JobLoop:
-        """The loop over the queue of pulls; `only` one run, whosever it is, and `runs` that are looked at."""
-        settings = self.settings
-        return JobLoop(
-            pulls_queue(is_free() if only is None else SyncRun.id == only),
-            each((runs or Runs(self.pull, self.engine)).work),
-            session_factory=self.sessions,
-            batch_size=1,
-            concurrency=settings.HUBSPOT_PULL_CONCURRENCY if only is None else 1,
-            deadline_seconds=None,
-            grace_seconds=settings.WORKER_GRACE_SECONDS,
-            poll_seconds=settings.WORKER_POLL_SECONDS,
-            wake=wake,
-            observers=self.observers,
-        )
+        return self.pulls.service
 
     # -- the scheduler --------------------------------------------------------------------------------------------
 
@@ -205,7 +184,7 @@ class Runtime:
             api_key_name="HUBSPOT_API_KEY",
             service="HubSpot",
         )
-        return [job] if job else []
+        return [*([job] if job else []), *self.pulls.schedule(scheduler)]
 
 
 @asynccontextmanager

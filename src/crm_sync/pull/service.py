@@ -66,6 +66,11 @@ class PullService:
         """Every stream that may be pulled; a custom object among them may not be in the account."""
         return self.expand("all")
 
+    @property
+    def custom_names(self) -> tuple[str, ...]:
+        """The streams of custom objects, whether the account has them or not."""
+        return tuple(self._options.custom)
+
     def expand(self, *names: str) -> tuple[str, ...]:
         """The streams that names and groups stand for. Raises UnknownStreamError."""
         return expand(names, tuple(self._options.custom))
