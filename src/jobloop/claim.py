@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -16,10 +17,13 @@ class Claim:
     key           the row's primary key: the value itself, or a tuple for a composite key
     token         fresh with every claim statement
     retry_count   failed attempts of the present request, before this one
-    row           what the handler gets: a light row or an instance of the model
+    record        the claimed values, as `read` takes them
+    read          makes of the record what the handler gets, a light row or an instance of the model; not before its
+                  turn comes, so that few objects wait, for the garbage collector looks at all of them
     """
 
     key: Any
     token: UUID
     retry_count: int
-    row: Any = None
+    record: Any
+    read: Callable[[Any], Any]

@@ -63,7 +63,7 @@ class Crew:
         self._settler = Settler(store, self._leases, report, self._is_quiet)
         self._workers: list[asyncio.Task[None]] = []
         self._keepers: list[asyncio.Task[None]] = []
-        self._progress = asyncio.Event()
+        self._watchers: list[asyncio.Future[None]] = []
         self._pauser = Pauser(store, watch, on_pause=self._release_waiting)
         self._when_stopped: Callable[[Claim], Settlement] = _released
 
@@ -166,10 +166,14 @@ class Crew:
         me = cast("asyncio.Task[None]", asyncio.current_task())
         rows_in_a_breath = 0
         while not me.cancelling():  # a handler may end well although it was cancelled
-            share = self._running[me] = await self._next_share()
+            if not self._waiting:
+                await self._arrival()
+            share = self._running[me] = self._handler.next_share(self._waiting)
+            if self._idle and self._waiting:
+                self._wake_one()
             try:
-                if ours := self._leases.held(share):
-                    await self._handler.run(ours, self)
+                if self._leases.are_held(share) or (share := self._leases.held(share)):
+                    await self._handler.run(share, self)
             except asyncio.CancelledError as exc:
                 if not me.cancelling():  # not ours: something that the handler awaited was cancelled
                     for claim in share:
@@ -191,15 +195,11 @@ class Crew:
                 rows_in_a_breath = 0
                 await asyncio.sleep(0)
 
-    async def _next_share(self) -> list[Claim]:
+    async def _arrival(self) -> None:
         while not self._waiting:
             turn = asyncio.get_running_loop().create_future()
             self._idle.append(turn)
             await turn
-        share = self._handler.next_share(self._waiting)
-        if self._waiting:
-            self._wake_one()
-        return share
 
     def _wake_one(self) -> None:
         """Wake an idle worker; it wakes the next if there is more. All at once would keep the loop from claiming."""
@@ -247,13 +247,18 @@ class Crew:
         return not self._running and not self._waiting
 
     def _moved_on(self) -> None:
-        self._progress.set()
-        if self._is_quiet():
+        if self._watchers:
+            for watcher in self._watchers:
+                if not watcher.done():
+                    watcher.set_result(None)
+            self._watchers.clear()
+        if not self._running and not self._waiting:
             self._settler.hurry()
 
     async def _next_progress(self) -> None:
-        self._progress.clear()
-        await self._progress.wait()
+        watcher = asyncio.get_running_loop().create_future()
+        self._watchers.append(watcher)
+        await watcher
 
     def _release_waiting(self) -> None:
         while self._waiting:

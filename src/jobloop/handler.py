@@ -91,7 +91,7 @@ class Each:
         (claim,) = share
         answer: Answer
         try:
-            answer = await self.fn(claim.row)
+            answer = await self.fn(claim.read(claim.record))
         except Exception as exc:
             log.debug("handler failed on %s", claim.key, exc_info=exc)
             answer = exc
@@ -115,7 +115,7 @@ class Batch:
 
     async def run(self, share: list[Claim], desk: Desk) -> None:
         try:
-            answers = await self.fn([claim.row for claim in share])
+            answers = await self.fn([claim.read(claim.record) for claim in share])
             if not isinstance(answers, Mapping):
                 raise InvalidOutcome(
                     f"a batch handler answered {type(answers).__name__}; it must return {{primary key: outcome}}"

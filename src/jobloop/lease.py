@@ -32,6 +32,10 @@ class LeaseKeeper:
     def hold(self, claims: Iterable[Claim]) -> None:
         self._held.update(claims)
 
+    def are_held(self, claims: Iterable[Claim]) -> bool:
+        """True if none of `claims` was dropped or found lost."""
+        return self._held.issuperset(claims)
+
     def held(self, claims: Iterable[Claim]) -> list[Claim]:
         """Those of `claims` that were neither dropped nor found lost."""
         held = self._held

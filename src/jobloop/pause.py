@@ -82,7 +82,7 @@ class PauseWatch:
     """
 
     def __init__(self) -> None:
-        self._in_a_row = 0
+        self.in_a_row = 0
 
     def heard(self, answer: Outcome | BaseException | None) -> Pause | None:
         """The pause to make now, if any."""
@@ -90,10 +90,10 @@ class PauseWatch:
         if isinstance(answer, Fail):
             return None
         if wanted is None:
-            self._in_a_row = 0
+            self.in_a_row = 0
             return None
-        self._in_a_row += 1
-        return wanted if self._in_a_row >= wanted.after_rows else None
+        self.in_a_row += 1
+        return wanted if self.in_a_row >= wanted.after_rows else None
 
 
 def is_well(answer: Outcome | BaseException | None) -> bool:

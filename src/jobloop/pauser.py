@@ -12,7 +12,7 @@ from typing import Any
 from jobloop.claim import Claim
 from jobloop.control import Control
 from jobloop.handler import Answer
-from jobloop.outcome import Pause
+from jobloop.outcome import Complete, Pause
 from jobloop.pause import PauseState, PauseWatch, is_well, probe_after
 from jobloop.store import Store
 
@@ -48,6 +48,8 @@ class Pauser:
 
     def heed(self, answer: Answer) -> None:
         """Pause the queue if this answer asks for it; lift its pause if a probe shows that the service is well."""
+        if (answer is None or type(answer) is Complete) and self._probing is None and not self._watch.in_a_row:
+            return  # nearly every row
         probed, self._probing = self._probing, None
         wanted = self._watch.heard(answer)
         if probed is not None and is_well(answer):

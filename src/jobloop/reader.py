@@ -15,7 +15,7 @@ from jobloop.entity import Entities
 from jobloop.queue import JobQueue
 from jobloop.row import light_row
 
-_FIRST = itemgetter(0)
+_FIRST, _LAST = itemgetter(0), itemgetter(-1)
 _Convert = Callable[[Any], Any]
 
 
@@ -35,7 +35,7 @@ class Reader:
         self._first = 1 + len(self._columns) - len(queue.row_columns)
         self._entities = Entities(queue) if entities else None
         self._make = self._entities or light_row(f"{queue.model.__name__}Row", tuple(queue.row_columns))
-        self._conversions: list[tuple[int, _Convert]] | None = None
+        self._conversions: dict[int, _Convert] | None = None
 
     @property
     def needs_orm(self) -> bool:
@@ -45,27 +45,31 @@ class Reader:
     def of_records(self, records: Iterable[Any], types: Sequence[int], token: UUID) -> list[Claim]:
         """Claims in the order of the queue. `types` are the oids of the records' columns, as the driver says them."""
         if self._conversions is None:
-            self._conversions = list(self._conversions_for(types))
+            self._conversions = dict(self._conversions_for(types))
         in_order = sorted(records, key=_FIRST)
-        if self._conversions:
-            in_order = [self._converted(record) for record in in_order]
-        make, first, retry_count = self._make, self._first, self._retry_count
-        if len(self._keys) == 1:
+        read, retry_count = self._read_converting if self._conversions else self._read, self._retry_count
+        if len(self._keys) == 1 and self._keys[0] not in self._conversions:
             (key,) = self._keys
-            return [Claim(record[key], token, record[retry_count], make(record[first:])) for record in in_order]
-        key_of = itemgetter(*self._keys)
-        return [Claim(key_of(record), token, record[retry_count], make(record[first:])) for record in in_order]
+            return [Claim(record[key], token, record[retry_count], record, read) for record in in_order]
+        return [Claim(self._key_of(record), token, record[retry_count], record, read) for record in in_order]
 
     def of_entities(self, rows: Iterable[Any], token: UUID) -> list[Claim]:
         """Claims of the rows of `statements.claim_entities`."""
         in_order = sorted(rows, key=_FIRST)
-        return [Claim(self._queue.key_of(row[2:]), token, row[1], row[-1]) for row in in_order]
+        return [Claim(self._queue.key_of(row[2:]), token, row[1], row, _LAST) for row in in_order]
 
-    def _converted(self, record: Any) -> list[Any]:
+    def _key_of(self, record: Any) -> Any:
+        convert = self._conversions or {}
+        return self._queue.key_of([convert.get(place, _as_is)(record[place]) for place in self._keys])
+
+    def _read(self, record: Any) -> Any:
+        return self._make(record[self._first :])
+
+    def _read_converting(self, record: Any) -> Any:
         values = list(record)
-        for place, convert in self._conversions or ():
+        for place, convert in (self._conversions or {}).items():
             values[place] = convert(values[place])
-        return values
+        return self._make(values[self._first :])
 
     def _conversions_for(self, types: Sequence[int]) -> Iterable[tuple[int, _Convert]]:
         """What SQLAlchemy would do to each value on its way from the driver; nothing for most types."""
@@ -73,6 +77,10 @@ class Reader:
             convert = column.type.dialect_impl(self._dialect).result_processor(self._dialect, types[place])
             if convert is not None:
                 yield place, _Labels(convert).__getitem__ if isinstance(column.type, sa.Enum) else convert
+
+
+def _as_is(value: Any) -> Any:
+    return value
 
 
 class _Labels(dict[Any, Any]):

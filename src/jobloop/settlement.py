@@ -75,7 +75,7 @@ def decide(answer: Outcome | BaseException | None, retry_count: int, policy: Ret
     None is `Complete()`. An exception counts as the policy says; a retry that the policy no longer allows is a
     failure. Raises `InvalidOutcome` for anything that is not an outcome.
     """
-    if answer is None:
+    if answer is None or (type(answer) is Complete and not answer.values):  # nearly every row
         return COMPLETED
     if isinstance(answer, InvalidOutcome):  # a mistake in the handler's code: no retry mends it
         return Settlement.failed(str(answer))

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
+from asyncpg.pgproto import pgproto
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from jobloop import statements
@@ -46,7 +47,7 @@ class Store:
 
     async def claim(self, batch_size: int, *, although_paused: bool = False) -> list[Claim]:
         """Claim up to `batch_size` due rows, in the queue's order; none while the queue is paused."""
-        token = uuid4()
+        token = pgproto.UUID(uuid4().bytes)  # which the driver need not convert for every row of a settle
         statement = self._probe_claim if although_paused else self._claim
         binds = {
             "batch_size": batch_size,

@@ -28,6 +28,8 @@ class Whispered(sa.types.TypeDecorator[str]):
     cache_ok = True
 
     def process_result_value(self, value: str | None, dialect: Any) -> str | None:
+        if value == "ILLEGIBLE":
+            raise ValueError("cannot read this title")
         return value and value.lower()
 
 
@@ -180,6 +182,21 @@ async def test_a_batch_of_entities(sessions: async_sessionmaker[Any]) -> None:
     assert report.completed == 3
     async with sessions() as session:
         assert (await session.get_one(Book, 1)).facts == {"by": "loud"}
+
+
+@pytest.mark.parametrize("entities", [False, True])
+async def test_value_that_its_type_cannot_read_fails_its_row_alone(
+    sessions: async_sessionmaker[Any], entities: bool
+) -> None:
+    async with sessions.begin() as session:
+        await session.execute(sa.text("UPDATE books SET book_title = 'ILLEGIBLE' WHERE id = 2"))
+
+    async def read(book: Any) -> None: ...
+
+    report = await JobLoop(queue_of(Book), each(read, entities=entities), session_factory=sessions).run_once()
+
+    assert (report.completed, report.retried) == (2, 1)
+    assert dict(report.errors) == {"ValueError: cannot read this title": 1}
 
 
 async def test_light_row_has_the_attributes_of_the_model_and_nothing_of_sqlalchemy(

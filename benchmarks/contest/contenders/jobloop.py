@@ -83,10 +83,12 @@ class OnJobloop(OnContacts):
         async def one(row: Any) -> None:
             await job(row.seq)
 
+        done = Complete()
+
         async def many(rows: list[Any]) -> dict[UUID, Outcome]:
             for row in rows:
                 mark(row.seq)
-            return {row.id: Complete() for row in rows}
+            return dict.fromkeys([row.id for row in rows], done)
 
         async def in_session(contact_id: UUID, session: AsyncSession) -> None:
             contact = await session.get_one(Contact, contact_id)
