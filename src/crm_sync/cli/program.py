@@ -4,8 +4,10 @@ A failure that the user can act on is one sentence on standard error and an exit
 
     0  done                       4  HubSpot refused, or could not be reached
     1  failed                     5  no such contact
-    2  wrong arguments, settings  6  the contact is being pushed by a worker right now, or the queue is paused
-    3  the database
+    2  wrong arguments, settings  6  a worker has the contact or the stream right now, or the queue is paused
+    3  the database             130  stopped by Ctrl-C
+
+`pull` of several streams: 1 when some of them failed, 2 when all did.
 
 Only typer is imported here and at the top of the commands, so that help and completion are quick.
 """
@@ -24,6 +26,10 @@ from crm_sync.cli import (
     demo,
     emulator,
     pull_all,
+    pull_associations,
+    pull_cursors,
+    pull_issues,
+    pull_reset,
     pull_streams,
     push_contact,
     push_setup,
@@ -36,11 +42,12 @@ from crm_sync.cli import (
     queue_resume,
     queue_retry,
     queue_status,
+    runs,
     serve,
     worker,
 )
 from crm_sync.cli.opening import debug
-from crm_sync.cli.pull_group import STREAMS, PullGroup
+from crm_sync.cli.pull_group import STREAMS, PullGroup, StreamsCommand
 
 FAILED, DATABASE = 1, 3
 
@@ -72,13 +79,15 @@ def program() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="Contacts in your own PostgreSQL table reach HubSpot.",
+        help="Contacts in your own PostgreSQL table reach HubSpot, and what HubSpot knows reaches PostgreSQL.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 3 the database, 4 HubSpot, "
-        "5 no such contact, 6 the contact is being pushed right now, or the queue is paused.",
+        "5 no such contact, 6 the contact or stream is being worked on right now, or the queue is paused, "
+        "130 stopped by Ctrl-C. Of a pull: 1 some streams failed, 2 all of them did.",
     )
     app.callback()(_options)
     app.command("serve")(serve.serve)
     app.command("worker")(worker.worker)
+    app.command("runs")(runs.runs)
     app.command("demo")(demo.demo)
     app.command("emulator")(emulator.emulator)
     groups: dict[str, tuple[str, dict[str, Any]]] = {
@@ -88,6 +97,10 @@ def program() -> typer.Typer:
             {
                 STREAMS: pull_streams.pull_streams,
                 "all": pull_all.pull_all,
+                "associations": pull_associations.pull_associations,
+                "cursors": pull_cursors.pull_cursors,
+                "reset": pull_reset.pull_reset,
+                "issues": pull_issues.pull_issues,
             },
         ),
         "contacts": ("Bring contacts into the table.", {"import": contacts_import.contacts_import}),
@@ -113,7 +126,7 @@ def program() -> typer.Typer:
     for name, (words, commands) in groups.items():
         group = typer.Typer(help=words, no_args_is_help=True, cls=PullGroup if name == "pull" else None)
         for command, function in commands.items():
-            group.command(command)(function)
+            group.command(command, cls=StreamsCommand if command == STREAMS else None)(function)
         app.add_typer(group, name=name)
     return app
 

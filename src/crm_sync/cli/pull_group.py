@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 #: The command behind `crm-sync pull contacts deals`.
 STREAMS = "STREAM..."
@@ -15,3 +15,9 @@ class PullGroup(TyperGroup):
         if words and words[0] not in self.commands:
             args = [STREAMS, *args]
         return super().parse_args(ctx, args)
+
+
+class StreamsCommand(TyperCommand):
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Its name says already what its arguments are."""
+        return [self.options_metavar or ""]

@@ -27,6 +27,7 @@ def run(names: Sequence[str], wish: "Wish", *, as_json: bool) -> None:
 
     async def pull(runtime: "Runtime") -> "list[Pulled]":
         streams = runtime.pull.expand(*names)
+        runtime.pull.expand(*(wish.targets or ()))
         absent = await _absent(runtime, streams) if "all" in names else {}
         with watching(runtime) as observe:
             wishes = {stream: wish for stream in streams if stream not in absent}

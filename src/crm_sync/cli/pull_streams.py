@@ -8,7 +8,7 @@ from crm_sync.cli.pull_options import AsJson, BatchSize, CatchUp, DryRun, Full, 
 
 
 def pull_streams(
-    streams: Annotated[list[str], typer.Argument(metavar="STREAM...", help="Such as contacts, deals, engagements.")],
+    streams: Annotated[list[str], typer.Argument(metavar="STREAM", help="Such as contacts, deals, engagements.")],
     full: Full = False,
     since: Since = None,
     dry_run: DryRun = False,

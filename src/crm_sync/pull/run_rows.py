@@ -40,6 +40,39 @@ class RunRow:
     def is_over(self) -> bool:
         return self.status in (None, SyncRunStatus.Complete, SyncRunStatus.Error)
 
+    @property
+    def standing(self) -> str:
+        """For people: Queued (and until when it waits), Processing, Complete, Error or Cancelled."""
+        if self.status is SyncRunStatus.Queued and self.next_retry_at is not None:
+            return f"Queued, {self.next_retry_at:%m-%d %H:%M:%S}"
+        return "Cancelled" if self.status is None else self.status.value
+
+    @property
+    def why(self) -> str | None:
+        """What the last attempt ended with, if it did not end well."""
+        return self.error or self.report.get("error")
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "run": self.id,
+            "stream": self.stream,
+            "wants": self.wants,
+            "status": "Cancelled" if self.status is None else self.status.value,
+            "error": self.why,
+            "seconds": self.seconds,
+            **{
+                name: at.isoformat() if at else None
+                for name, at in (
+                    ("created_at", self.created_at),
+                    ("started_at", self.started_at),
+                    ("finished_at", self.finished_at),
+                    ("next_retry_at", self.next_retry_at),
+                )
+            },
+            "report": self.report,
+        }
+
 
 class RunRows:
     def __init__(self, engine: AsyncEngine) -> None:

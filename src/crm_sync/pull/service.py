@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -106,7 +106,9 @@ class PullService:
             await other.run(wish, report, observe)
             return
         stream = await self._stream(client, name)
-        targets = {one: await self._stream(client, one) for one in wish.targets or ()}
+        targets = {one: await self._stream(client, one) for one in self.expand(*(wish.targets or ()))}
+        if wish.targets is not None:
+            wish = replace(wish, targets=tuple(targets))
         engine = PullEngine(
             client,
             self._engine,
