@@ -15,7 +15,7 @@ QueueName = Annotated[str, typer.Argument(help="The queue's name, as `queue stat
 ErrorLike = Annotated[
     str | None, typer.Option("--error-like", metavar="TEXT", help="Only rows whose error has TEXT in it; % is any.")
 ]
-OnlyId = Annotated[list[UUID] | None, typer.Option("--id", metavar="UUID", help="Only this row; may be repeated.")]
+OnlyId = Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="Only this row; may be repeated.")]
 
 
 def chosen(runtime: "Runtime", name: str) -> "JobQueue":
@@ -26,8 +26,16 @@ def chosen(runtime: "Runtime", name: str) -> "JobQueue":
     return queues[name]
 
 
-def filters(queue: "JobQueue", error_like: str | None, ids: list[UUID] | None) -> "list[ColumnElement[bool]]":
+def filters(queue: "JobQueue", error_like: str | None, ids: list[str] | None) -> "list[ColumnElement[bool]]":
+    """Raises typer.BadParameter for an id that is none of this queue's."""
     from crm_sync.operate import with_error_like
 
-    where: list[ColumnElement[bool]] = [queue.columns.key[0].in_(ids)] if ids else []
+    key = queue.columns.key[0]
+    kind = key.type.python_type
+    try:
+        wanted = [kind(each) for each in ids or ()]
+    except ValueError:
+        words = "a UUID" if kind is UUID else "a whole number"
+        raise typer.BadParameter(f"an id of {queue.name} is {words}; one of {', '.join(ids or ())} is not.") from None
+    where: list[ColumnElement[bool]] = [key.in_(wanted)] if wanted else []
     return [*where, with_error_like(queue, error_like)] if error_like else where
