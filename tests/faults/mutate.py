@@ -342,6 +342,13 @@ MUTATIONS = (
         "            session.rollback()\n",
         "            session.commit()\n",
     ),
+    Mutation("session form: a status that the handler set is kept", "session_settle.py", "session.flush()", "pass"),
+    Mutation(
+        "session form: an open transaction is committed with the settle",
+        "crew.py",
+        "if not session.in_transaction():",
+        "if session:",
+    ),
     Mutation(
         "deadlocks are tried again",
         "transaction.py",

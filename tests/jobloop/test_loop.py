@@ -116,6 +116,20 @@ async def test_handler_that_sets_the_status_itself_keeps_its_word(desk: Desk) ->
     assert (second.crm_error, second.crm_claim_token, second.crm_lease_expires_at) == ("its own words", None, None)
 
 
+async def test_handler_that_sets_the_status_and_leaves_the_commit_to_us_keeps_its_word(desk: Desk) -> None:
+    await desk.queue(1)
+
+    async def sync(ticket_id: Any, session: AsyncSession) -> None:
+        ticket = await session.get_one(Ticket, ticket_id)
+        ticket.crm_status, ticket.crm_error = Status.Error, "its own words"
+
+    report = await loop_of(desk, sync).run_once()
+
+    assert (report.completed, report.failed) == (0, 1)
+    ticket = await desk.ticket()
+    assert (ticket.crm_status, ticket.crm_error, ticket.crm_claim_token) == ("Error", "its own words", None)
+
+
 async def test_retries_wait_5_10_20_minutes_and_then_the_row_is_error(desk: Desk) -> None:
     await desk.queue(1)
 
