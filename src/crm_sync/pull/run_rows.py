@@ -104,7 +104,7 @@ class RunRows:
 
     async def enqueue(self, streams: Sequence[str]) -> list[str]:
         """Queue a run of each stream that has none waiting or under way; returns those that got one."""
-        wanted = sa.func.unnest(sa.bindparam("streams", list(streams), sa.ARRAY(sa.Text))).table_valued("stream")
+        wanted = sa.func.unnest(sa.literal(list(streams), sa.ARRAY(sa.Text))).table_valued("stream").render_derived()
         pending = sa.exists().where(
             SyncRun.stream == wanted.c.stream, SyncRun.status.in_((SyncRunStatus.Queued, SyncRunStatus.Processing))
         )
