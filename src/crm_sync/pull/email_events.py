@@ -25,7 +25,7 @@ from crm_sync.models.marketing import email_events
 from crm_sync.pull.cursor import Cursor, Cursors
 from crm_sync.pull.hubspot_clock import hubspot_now
 from crm_sync.pull.lenient import json_text, moment, number, text
-from crm_sync.pull.parts import Parts, finish, full_since, held
+from crm_sync.pull.parts import Parts, held
 from crm_sync.pull.report import Observer, StreamReport, counted
 from crm_sync.pull.rows import Counts, Row, RowWriter, step
 from crm_sync.pull.side_by_side import side_by_side
@@ -83,8 +83,8 @@ class EmailEventsPull:
         with counted(report, observe) as show:
             async with held(self._cursors, report.stream, wish) as stream:
                 end = await hubspot_now(self._client) - self._margins.lag
-                full = await full_since(self._engine, stream, wish, end)
                 parts = Parts(self._engine, stream, report.stream, dry_run=wish.dry_run)
+                full = await parts.from_scratch(wish)
                 async with parts.taken(self._types) as cursors:
                     reading = _Reading(self._client, self._engine, self._margins, wish, report, show, end, full)
                     if not await reading.quiet(cursors):
@@ -92,12 +92,12 @@ class EmailEventsPull:
                         await side_by_side(cursors.items(), reading.of_type, at_once=self._at_once)
                 if reading.failed:
                     raise reading.failed[0]
-                async with step(self._engine, stream, dry_run=wish.dry_run, **finish(stream, full, end)):
+                async with step(self._engine, stream, dry_run=wish.dry_run, **parts.finished(full=full, synced_to=end)):
                     pass
 
 
 class _Reading:
-    """One run. `end` is where its windows end; `full` is since when a type must have been read from scratch."""
+    """One run. `end` is where its windows end; `full`: types whose `full_at` is null are read from scratch."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class _Reading:
         report: StreamReport,
         show: Observer,
         end: datetime,
-        full: datetime | None,
+        full: bool,
     ) -> None:
         self._client = client
         self._engine = engine
@@ -143,7 +143,7 @@ class _Reading:
         wanted = {name: [event for event in page.events if _type(event) == name] for name in cursors}
         for name, cursor in cursors.items():
             self._begin(cursor)
-            await self._write(cursor, wanted[name], _done(cursor, self._full))
+            await self._write(cursor, wanted[name], _done(cursor))
         self._report.note("One call had the events of every type.")
         return True
 
@@ -164,12 +164,10 @@ class _Reading:
         """Whether a window that was cut off serves this run."""
         if not cursor.passes or cursor.window_to is None or self._wish.since is not None:
             return False
-        return not self._is_full(cursor) or (
-            self._full is not None and cursor.window_from is None and cursor.window_to >= self._full
-        )
+        return cursor.window_from is None or not self._is_full(cursor)
 
     def _is_full(self, cursor: Cursor) -> bool:
-        return self._full is not None and (cursor.full_at is None or cursor.full_at < self._full)
+        return self._full and (cursor.full_at is None or self._wish.dry_run)
 
     def _start(self, cursor: Cursor) -> datetime | None:
         if self._wish.since is not None:
@@ -196,7 +194,7 @@ class _Reading:
                 continue
             self._report.pages += 1
             oldest = min((event.created_at for event in page.events), default=oldest)
-            await self._write(cursor, page.events, _moves(cursor, page, oldest, self._full))
+            await self._write(cursor, page.events, _moves(cursor, page, oldest))
             if page.has_more and page.offset == offset:
                 raise PullError(f"HubSpot names the offset {offset!r} after itself: the list would never end.")
             offset = page.offset
@@ -216,15 +214,15 @@ def _before(cursor: Cursor) -> datetime:
     return datetime.fromisoformat(said) if said else cursor.window.end
 
 
-def _moves(cursor: Cursor, page: EmailEventPage, oldest: datetime, full: datetime | None) -> dict[str, Any]:
+def _moves(cursor: Cursor, page: EmailEventPage, oldest: datetime) -> dict[str, Any]:
     """What the cursor says once the page is written."""
     if not page.has_more:
-        return _done(cursor, full)
+        return _done(cursor)
     window = {"window_from": cursor.window_from, "window_to": cursor.window_to}
     return {"passes": (WINDOW,), "position": {"before": oldest.isoformat()}, **window}
 
 
-def _done(cursor: Cursor, full: datetime | None) -> dict[str, Any]:
+def _done(cursor: Cursor) -> dict[str, Any]:
     start, end = cursor.window_from, cursor.window_to
     moves: dict[str, Any] = {"passes": (), "position": {}, "window_from": start, "window_to": end}
     if start is None:

@@ -9,7 +9,7 @@ The submissions of a form that went stay: HubSpot shows them nowhere else any mo
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -22,18 +22,16 @@ from crm_sync.pull.cursor import Cursor, Cursors
 from crm_sync.pull.hubspot_clock import hubspot_now
 from crm_sync.pull.lenient import json_text, moment, text
 from crm_sync.pull.paging import pages
-from crm_sync.pull.parts import Parts, finish, full_since, held
+from crm_sync.pull.parts import Parts, held
 from crm_sync.pull.report import Observer, StreamReport, counted
 from crm_sync.pull.rows import Row, RowWriter, step
 from crm_sync.pull.side_by_side import side_by_side
-from crm_sync.pull.submissions import BACKDATED, OVERLAP, SubmissionsPull
+from crm_sync.pull.submissions import LOOK_BACK, SubmissionsPull
 from crm_sync.pull.values import storable
 from crm_sync.pull.wish import Wish
 
 #: Each form has a cursor of this name, a slash and its id.
 PARTS: Final = "form-submissions"
-#: How often an incremental run looks for submissions that were sent with a time of long ago.
-LOOK_BACK: Final = timedelta(hours=24)
 #: Forms that are looked at at once. The rate limiter has the last word.
 AT_ONCE: Final = 8
 
@@ -95,10 +93,11 @@ class FormsPull:
     ) -> None:
         report.doing = "submissions"
         now = await hubspot_now(self._client)
-        full = await full_since(self._engine, stream, wish, now)
+        parts = Parts(self._engine, stream, PARTS, dry_run=wish.dry_run)
+        full = await parts.from_scratch(wish)
         looks_back = wish.since is None and (wish.catch_up or _looked_back_at(stream) + LOOK_BACK <= now)
         failed: list[HubSpotError] = []
-        async with Parts(self._engine, stream, PARTS, dry_run=wish.dry_run).taken(form_ids) as cursors:
+        async with parts.taken(form_ids) as cursors:
             pull = SubmissionsPull(
                 self._client,
                 self._engine,
@@ -106,8 +105,8 @@ class FormsPull:
                 report,
                 show,
                 now=now,
-                full_since=full,
-                margin=BACKDATED if looks_back else OVERLAP,
+                full=full,
+                looks_back=looks_back,
             )
 
             async def look(form_id: str) -> None:
@@ -125,7 +124,7 @@ class FormsPull:
         await self._link(stream, wish, report)
         if failed:
             raise failed[0]
-        moves = finish(stream, full, now)
+        moves = parts.finished(full=full, synced_to=now)
         if looks_back:
             moves["position"] = {"looked_back_at": now.isoformat()}
         async with step(self._engine, stream, dry_run=wish.dry_run, **moves):
@@ -146,7 +145,7 @@ class FormsPull:
 def _looked_back_at(stream: Cursor) -> datetime:
     """When a run last came through that looked for submissions with a time of long ago; long ago for never."""
     said = stream.position.get("looked_back_at")
-    return datetime.fromisoformat(said) if said else datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    return datetime.fromisoformat(said) if said else datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _row(form: Form) -> Row:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on, insert
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.selectable import Subquery
 
@@ -94,10 +94,11 @@ def link_submissions() -> sa.Update:
         .distinct()
         .cte("wanted")
     )
-    part = sa.func.unnest(sa.func.string_to_array(contacts.c.additional_emails, ";")).column_valued("part")
+    split = sa.func.unnest(sa.func.string_to_array(contacts.c.additional_emails, ";"))
+    parts = split.table_valued(sa.column("email", sa.Text())).render_derived(name="parts")
     second = (
-        sa.select(sa.func.lower(sa.func.btrim(part)).label("address"), contacts.c.hubspot_id)
-        .select_from(contacts.join(part, sa.true()))
+        sa.select(sa.func.lower(sa.func.btrim(parts.c.email)).label("address"), contacts.c.hubspot_id)
+        .select_from(contacts.join(parts, sa.true()))
         .where(contacts.c.additional_emails.is_not(None), sa.not_(contacts.c.archived))
         .subquery("second")
     )
@@ -112,7 +113,7 @@ def link_submissions() -> sa.Update:
     found = sa.union_all(by_first, by_second).subquery("found")
     chosen = (
         sa.select(found.c.address, found.c.hubspot_id)
-        .distinct(found.c.address)
+        .ext(distinct_on(found.c.address))
         .order_by(found.c.address, found.c.rank, found.c.hubspot_id)
         .subquery("chosen")
     )
@@ -154,6 +155,15 @@ def release_parts() -> sa.Update:
         sa.update(SyncCursor)
         .where(SyncCursor.stream == _any_of_names(), SyncCursor.holder == holder)
         .values(holder=sa.null(), held_until=sa.null())
+    )
+
+
+def restart_parts() -> sa.Update:
+    """As if no part whose cursor's name begins with :prefix had been read from end to end, nor half."""
+    return (
+        sa.update(SyncCursor)
+        .where(SyncCursor.stream.startswith(sa.bindparam("prefix", type_=sa.Text()), autoescape=False))
+        .values(full_at=sa.null(), passes=[], position={})
     )
 
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crm_sync.pull import marketing_statements as statements
-from crm_sync.pull.cursor import HOLD_SECONDS, Cursor, Cursors
+from crm_sync.pull.cursor import Cursor, Cursors
 from crm_sync.pull.wish import Wants, Wish
 
 #: What the stream's own cursor says while its parts are read from scratch.
@@ -33,30 +33,6 @@ async def held(cursors: Cursors, stream: str, wish: Wish) -> AsyncIterator[Curso
         return
     async with cursors.held(stream) as cursor:
         yield cursor
-
-
-async def full_since(engine: AsyncEngine, stream: Cursor, wish: Wish, now: datetime) -> datetime | None:
-    """Since when each part is to be read from scratch once; None: not at all.
-
-    It is remembered until `finish`, so that a full run that was cut off does not begin again with parts it had done.
-    """
-    if wish.since is not None:
-        return None
-    if wish.dry_run:
-        return now if wish.wants is Wants.FULL else None
-    if stream.passes:
-        return stream.window_to
-    if wish.wants is not Wants.FULL:
-        return None
-    async with engine.begin() as connection:
-        await stream.move(connection, passes=(_FULL,), window_to=now)
-    return now
-
-
-def finish(stream: Cursor, full: datetime | None, synced_to: datetime) -> dict[str, Any]:
-    """What the stream's cursor says once every part is done."""
-    done: dict[str, Any] = {"passes": (), "full_at": full} if full is not None else {}
-    return {**done, "synced_to": synced_to}
 
 
 class Parts:
@@ -76,14 +52,35 @@ class Parts:
             found = await self._read(list(names))
             yield {part: found.get(name) or Cursor(name, self._stream.holder) for name, part in names.items()}
             return
-        values = {"names": list(names), "holder": self._stream.holder, "seconds": HOLD_SECONDS}
+        values = {"names": list(names), "holder": self._stream.holder, "seconds": self._stream.hold_seconds}
         async with self._engine.begin() as connection:
             await self._stream.move(connection)
             rows = (await connection.execute(statements.take_parts(), values)).mappings().all()
         try:
-            yield {names[row["stream"]]: _cursor(row) for row in rows}
+            yield {names[row["stream"]]: _cursor(row, self._stream) for row in rows}
         finally:
             await asyncio.shield(self._release(list(names)))
+
+    async def from_scratch(self, wish: Wish) -> bool:
+        """Whether each part whose `full_at` is null is to be read from end to end; in a dry run, every part.
+
+        The stream's cursor remembers it until `finished`, so that a full run that was cut off does not begin again with
+        parts it had done.
+        """
+        if wish.since is not None:
+            return False
+        if self._dry_run:
+            return wish.wants is Wants.FULL
+        if wish.wants is Wants.FULL and not self._stream.passes:
+            async with self._engine.begin() as connection:
+                await self._stream.move(connection, passes=(_FULL,))
+                await connection.execute(statements.restart_parts(), {"prefix": f"{self._prefix}/"})
+        return bool(self._stream.passes)
+
+    def finished(self, *, full: bool, synced_to: datetime) -> dict[str, Any]:
+        """What the stream's cursor says once every part is done."""
+        done: dict[str, Any] = {"passes": (), "full_at": synced_to} if full else {}
+        return {**done, "synced_to": synced_to}
 
     async def forget(self, connection: AsyncConnection, parts: Iterable[str]) -> None:
         await connection.execute(statements.forget_parts(), {"names": [self._name(part) for part in parts]})
@@ -91,7 +88,7 @@ class Parts:
     async def _read(self, names: list[str]) -> dict[str, Cursor]:
         async with self._engine.connect() as connection:
             rows = (await connection.execute(statements.read_parts(), {"names": names})).mappings().all()
-        found = {row["stream"]: _cursor({**row, "holder": self._stream.holder}) for row in rows}
+        found = {row["stream"]: _cursor(row, self._stream) for row in rows}
         for cursor in found.values():
             cursor.passes, cursor.position = (), {}
         return found
@@ -109,6 +106,7 @@ class Parts:
         return f"{self._prefix}/{part}"
 
 
-def _cursor(row: Mapping[Any, Any]) -> Cursor:
-    given = {one.name: row[one.name] for one in fields(Cursor) if row[one.name] is not None}
-    return Cursor(**{**given, "passes": tuple(row["passes"]), "position": dict(row["position"])})
+def _cursor(row: Mapping[Any, Any], stream: Cursor) -> Cursor:
+    given = {one.name: row[one.name] for one in fields(Cursor) if row.get(one.name) is not None}
+    own = {"holder": stream.holder, "hold_seconds": stream.hold_seconds}
+    return Cursor(**{**given, **own, "passes": tuple(row["passes"]), "position": dict(row["position"])})

@@ -39,17 +39,19 @@ from crm_sync.pull.wish import Wish
 LOOK: Final = "submissions"
 
 #: How far below the newest one known a look goes: submissions may become visible in another order than that of their
-#: times. It seldom costs a call, as a page has 50.
-OVERLAP: Final = timedelta(hours=1)
-#: And how far now and then: the oldest time that HubSpot lets a submission be sent with, and a day.
-BACKDATED: Final = timedelta(days=32)
+#: times. It costs a call where more than 50 came in the minutes before the newest.
+OVERLAP: Final = timedelta(minutes=15)
+#: And how far now and then: the oldest time that HubSpot lets a submission be sent with, and twice LOOK_BACK.
+BACKDATED: Final = timedelta(days=33)
+#: How often an incremental run looks for submissions that were sent with a time of long ago.
+LOOK_BACK: Final = timedelta(hours=24)
 
 
 class SubmissionsPull:
     """Looks at forms, in one run that began at `now` by HubSpot's clock.
 
-    full_since  each form is looked at down to the end, unless that was done since then; None: only where it never was
-    margin      OVERLAP or BACKDATED
+    full        each form is looked at down to the end, where `full_at` does not say that it was
+    looks_back  by BACKDATED, where the whole form was not looked at in the last LOOK_BACK
     """
 
     def __init__(
@@ -61,8 +63,8 @@ class SubmissionsPull:
         show: Observer,
         *,
         now: datetime,
-        full_since: datetime | None,
-        margin: timedelta,
+        full: bool,
+        looks_back: bool,
     ) -> None:
         self._client = client
         self._engine = engine
@@ -70,8 +72,8 @@ class SubmissionsPull:
         self._report = report
         self._show = show
         self._now = now
-        self._full_since = full_since
-        self._margin = margin
+        self._full = full
+        self._looks_back = looks_back
         self._writer = RowWriter(form_submissions, dry_run=wish.dry_run)
 
     async def run(self, form_id: str, cursor: Cursor) -> None:
@@ -90,18 +92,23 @@ class SubmissionsPull:
         """Whether a look that was cut off serves this run."""
         if not cursor.passes or self._wish.since is not None:
             return False
-        if self._full_since is None or not self._is_full(cursor):
-            return True
-        return cursor.window_from is None and _begun(cursor) >= self._full_since
+        return cursor.window_from is None or not self._is_full(cursor)
 
     def _is_full(self, cursor: Cursor) -> bool:
-        return self._full_since is not None and (cursor.full_at is None or cursor.full_at < self._full_since)
+        return self._full and (cursor.full_at is None or self._wish.dry_run)
+
+    def _margin(self, cursor: Cursor) -> timedelta:
+        if not self._looks_back:
+            return OVERLAP
+        if self._wish.catch_up or cursor.full_at is None or cursor.full_at + LOOK_BACK <= self._now:
+            return BACKDATED
+        return OVERLAP
 
     def _begin(self, cursor: Cursor) -> None:
         """In memory: the first page is written together with it."""
         bound = self._wish.since
         if bound is None and cursor.synced_to is not None and not self._is_full(cursor):
-            bound = cursor.synced_to - self._margin
+            bound = cursor.synced_to - self._margin(cursor)
         cursor.passes, cursor.position = (LOOK,), {}
         cursor.window_from, cursor.window_to = bound, self._now
 
