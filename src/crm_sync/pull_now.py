@@ -8,7 +8,7 @@ next worker takes up. A dry run is no run: it leaves no row.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -16,6 +16,7 @@ from enum import StrEnum
 from crm_sync.database import database_errors
 from crm_sync.errors import QueuePausedError, StreamBusyError
 from crm_sync.models import SyncRunStatus
+from crm_sync.pull.cursor_rows import CursorRows
 from crm_sync.pull.report import Observer, StreamReport
 from crm_sync.pull.run_outcome import sentence
 from crm_sync.pull.run_rows import RunRow
@@ -54,6 +55,7 @@ class PullNow:
         self._runtime = runtime
         self._observe = observe
         self._rows = runtime.pulls.rows
+        self._cursors = CursorRows(runtime.engine)
         self._gate = asyncio.Semaphore(runtime.settings.HUBSPOT_PULL_CONCURRENCY)
         self._reports: dict[str, StreamReport] = {}
         self._ours: dict[str, int] = {}  # runs that this process works on now, and nobody else
@@ -78,9 +80,9 @@ class PullNow:
             self._pulled(stream, State.STOPPED) if task.cancelled() else task.result() for stream, task in tasks.items()
         ]
 
-    async def _stop(self, tasks: object) -> None:
+    async def _stop(self, tasks: Iterable[asyncio.Task[Pulled]]) -> None:
         """End our runs cleanly: they are cancelled, not left to a worker that would go on at once."""
-        running: list[asyncio.Task[Pulled]] = [task for task in tasks if not task.done()]  # type: ignore[attr-defined]
+        running = [task for task in tasks if not task.done()]
         for run_id in self._ours.values():
             await self._rows.cancel(run_id)
         for task in running:
@@ -93,8 +95,10 @@ class PullNow:
                 return await self._dry(stream, wish)
             async with database_errors(self._runtime.url):
                 run_id = await self._rows.reserve(stream, wish)
-                while (pulled := await self._attempt(stream, run_id)) is None:
-                    pass
+                pulled = None
+                while pulled is None:
+                    pulled = await self._attempt(stream, run_id)
+                self._ours.pop(stream, None)
                 return pulled
 
     async def _dry(self, stream: str, wish: Wish) -> Pulled:
@@ -119,7 +123,8 @@ class PullNow:
         if row.next_retry_at is not None and row.next_retry_at > datetime.now(UTC):
             if not isinstance(runs.failure, StreamBusyError):
                 return self._ended(row)
-            await asyncio.sleep((row.next_retry_at - datetime.now(UTC)).total_seconds())
+            await self._wait_for(stream)
+            await self._rows.hurry(run_id)
             return None
         if row.status is SyncRunStatus.Processing:
             self._ours.pop(stream, None)  # a running application was quicker, and goes on without us
@@ -127,6 +132,14 @@ class PullNow:
             await self._refuse_pause()
         await asyncio.sleep(_POLL_SECONDS)
         return None
+
+    async def _wait_for(self, stream: str) -> None:
+        """Until nobody has the stream; meanwhile its run is shown."""
+        while await self._cursors.is_held(stream):
+            other = await self._rows.under_way(stream)
+            if other is not None and other.report:
+                self._observe(StreamReport.of({"stream": stream, **other.report}))
+            await asyncio.sleep(_POLL_SECONDS)
 
     def _ended(self, row: RunRow) -> Pulled:
         report = StreamReport.of({"stream": row.stream, **row.report})

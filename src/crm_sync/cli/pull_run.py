@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from crm_sync.pull_now import Pulled
     from crm_sync.runtime import Runtime
 
-INTERRUPTED = 130
-
 
 def run(names: Sequence[str], wish: "Wish", *, as_json: bool) -> None:
     """Pull the streams that the names stand for; ends the command with its exit code."""
@@ -26,6 +24,7 @@ def run(names: Sequence[str], wish: "Wish", *, as_json: bool) -> None:
     require_any_token(settings)
 
     async def pull(runtime: "Runtime") -> "list[Pulled]":
+        _stop_when_told()
         streams = runtime.pull.expand(*names)
         runtime.pull.expand(*(wish.targets or ()))
         absent = await _absent(runtime, streams) if "all" in names else {}
@@ -38,6 +37,18 @@ def run(names: Sequence[str], wish: "Wish", *, as_json: bool) -> None:
     print_outcome(pulled, as_json=as_json)
     if code := exit_code(pulled):
         raise typer.Exit(code)
+
+
+def _stop_when_told() -> None:
+    """SIGTERM ends a pull as Ctrl-C does."""
+    import asyncio
+    import contextlib
+    import signal
+
+    task = asyncio.current_task()
+    if task is not None:
+        with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 async def _absent(runtime: "Runtime", streams: Sequence[str]) -> Mapping[str, str]:

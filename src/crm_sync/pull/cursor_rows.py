@@ -52,6 +52,12 @@ class CursorRows:
         async with self._engine.connect() as connection:
             return [CursorRow(**row) for row in (await connection.execute(statement)).mappings()]
 
+    async def is_held(self, stream: str) -> bool:
+        """Whether a run works on the stream now."""
+        statement = sa.select(SyncCursor.held_until > _NOW).where(SyncCursor.stream == stream)
+        async with self._engine.connect() as connection:
+            return bool(await connection.scalar(statement))
+
     async def reset(self, streams: Sequence[str]) -> list[str]:
         """Forget how far these streams are, all or none; returns those of which anything was known.
 

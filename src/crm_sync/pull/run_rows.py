@@ -102,6 +102,10 @@ class RunRows:
                 statement = sa.update(SyncRun).where(SyncRun.id == taken).values(fresh).returning(SyncRun.id)
             return int((await connection.execute(statement)).scalar_one())
 
+    async def hurry(self, run_id: int) -> None:
+        """A run that waits is due now."""
+        await self._change(run_id, {"next_retry_at": _NOW}, SyncRunStatus.Queued)
+
     async def enqueue(self, streams: Sequence[str]) -> list[str]:
         """Queue a run of each stream that has none waiting or under way; returns those that got one."""
         wanted = sa.func.unnest(sa.literal(list(streams), sa.ARRAY(sa.Text))).table_valued("stream").render_derived()
@@ -117,13 +121,14 @@ class RunRows:
 
     async def cancel(self, run_id: int) -> bool:
         """End a run that waits or runs; whoever works on it is to stop by itself. False: it had ended."""
-        statement = (
-            sa.update(SyncRun)
-            .where(SyncRun.id == run_id, SyncRun.status.in_((SyncRunStatus.Queued, SyncRunStatus.Processing)))
-            .values(status=None, next_retry_at=None, finished_at=_NOW)
-        )
-        async with self._engine.begin() as connection:
-            return bool((await connection.execute(statement)).rowcount)
+        ended = {"status": None, "next_retry_at": None, "finished_at": _NOW}
+        return await self._change(run_id, ended, SyncRunStatus.Queued, SyncRunStatus.Processing)
+
+    async def under_way(self, stream: str) -> RunRow | None:
+        """The run that a worker has of the stream now."""
+        is_it = (SyncRun.stream == stream, SyncRun.status == SyncRunStatus.Processing)
+        rows = await self._select(_rows().where(*is_it).order_by(SyncRun.id).limit(1))
+        return rows[0] if rows else None
 
     async def read(self, run_id: int) -> RunRow | None:
         rows = await self._select(_rows().where(SyncRun.id == run_id))
@@ -133,6 +138,11 @@ class RunRows:
         """The newest first, of these streams or of all."""
         statement = _rows().order_by(SyncRun.id.desc()).limit(most)
         return await self._select(statement.where(SyncRun.stream.in_(streams)) if streams else statement)
+
+    async def _change(self, run_id: int, values: dict[str, Any], *standing: SyncRunStatus) -> bool:
+        statement = sa.update(SyncRun).where(SyncRun.id == run_id, SyncRun.status.in_(standing)).values(values)
+        async with self._engine.begin() as connection:
+            return bool((await connection.execute(statement)).rowcount)
 
     async def _select(self, statement: sa.Select[Any]) -> list[RunRow]:
         async with self._engine.connect() as connection:
