@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 
 from crm_sync.embedded_postgres import EmbeddedPostgres
 from jobloop import Complete, JobLoop, Outcome, batch, each, statements
+from jobloop.store import Store
 from tests.jobloop.tickets import PAUSES, Desk, make_queue
 
 ROWS = 5_000
@@ -232,6 +234,50 @@ async def test_claim_and_settle_read_a_few_buffers_for_each_row(desk: Desk, mete
     assert settles.rows == 0, "only rows that went otherwise than said are sent back"
     assert claims.buffers / ROWS <= 16, claims
     assert settles.buffers / ROWS <= 15, settles
+
+
+@pytest.mark.parametrize("entities", [False, True])
+async def test_a_row_that_waits_is_few_objects(desk: Desk, entities: bool) -> None:
+    """Measured 4: the claim, the driver's record, two uuids. The garbage collector goes through them all, and often."""
+    store = Store(make_queue(), desk.engine, entities=entities)
+    await desk.queue(2 * BATCH)
+    await store.claim(BATCH)
+    before = tracked_objects()
+
+    claims = await store.claim(BATCH)
+
+    assert len(claims) == BATCH
+    assert (tracked_objects() - before) / BATCH <= 4.5
+
+
+def tracked_objects() -> int:
+    gc.collect()
+    return len(gc.get_objects())
+
+
+async def test_handlers_that_never_wait_do_not_hold_up_the_next_claim(desk: Desk, monkeypatch: Any) -> None:
+    """The server works on the next claim while Python works on this one: measured after 210 rows of 500."""
+    started, ran = [], [0]
+
+    async def count(row: Any) -> None:
+        ran[0] += 1
+
+    loop = await warm_loop(desk, each(count))
+    claim = loop.store.claim
+
+    async def noting(*arguments: Any, **options: Any) -> Any:
+        started.append(ran[0])
+        return await claim(*arguments, **options)
+
+    monkeypatch.setattr(loop.store, "claim", noting)
+    await desk.queue(3 * BATCH)
+    ran[0] = 0
+
+    assert (await loop.drain()).completed == 3 * BATCH
+
+    assert started[:3] == sorted(started[:3])
+    assert started[1] < BATCH
+    assert started[2] < 2 * BATCH
 
 
 async def test_renewals_of_leases_touch_no_index(desk: Desk) -> None:
