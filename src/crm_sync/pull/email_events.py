@@ -182,7 +182,8 @@ class _Reading:
         cursor.passes, cursor.position = (WINDOW,), {}
 
     async def _window(self, name: str, cursor: Cursor) -> None:
-        before, offset = _before(cursor), None
+        said, offset = cursor.position.get("before"), None
+        before = datetime.fromisoformat(said) if said else cursor.window_to or self._end
         oldest = before
         while cursor.passes:
             try:
@@ -206,12 +207,6 @@ class _Reading:
         self._report.fetched += len(rows)
         counts.add_to(self._report)
         self._show(self._report)
-
-
-def _before(cursor: Cursor) -> datetime:
-    """Where a window goes on: at the oldest event written, or at its end."""
-    said = cursor.position.get("before")
-    return datetime.fromisoformat(said) if said else cursor.window.end
 
 
 def _moves(cursor: Cursor, page: EmailEventPage, oldest: datetime) -> dict[str, Any]:
