@@ -22,8 +22,10 @@ _ONE_SECOND: sa.ColumnElement[Any] = sa.literal_column("interval '1 second'", sa
 
 #: Binds of the statements here. SQLAlchemy takes one that is named like a column of the table for its new value.
 _BINDS = frozenset(
-    ("batch_size", "retry_share", "token", "lease_seconds", "max_rescues")
-    + ("error", "counted", "delay_seconds", "until", "status")
+    {
+        *("batch_size", "retry_share", "token", "lease_seconds", "max_rescues"),
+        *("error", "counted", "delay_seconds", "until", "status"),
+    }
 )
 
 
