@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from crm_sync.clients import Clients
 from crm_sync.errors import SettingsError, UnknownStreamError
-from crm_sync.models import SyncRun
+from crm_sync.models import Base, SyncRun
+from crm_sync.models.mirror import SCHEMA
 from crm_sync.pull.run_rows import RunRows
 from crm_sync.pull.runs import Runs, is_free, pulls_queue
 from crm_sync.pull.schedule import PullSchedule, StandingLoop
@@ -24,7 +25,13 @@ from jobloop.loop import Observer
 from jobloop.scheduler import IntervalScheduler, ScheduledLoop, add_scheduler_job
 
 #: Names that no custom object can have as a stream.
-RESERVED: Final = frozenset((*STANDARD, *OTHERS, *GROUPS, "all", "associations", "cursors", "issues", "reset"))
+RESERVED: Final = frozenset(
+    (
+        *(*STANDARD, *OTHERS, *GROUPS),
+        *("all", "associations", "cursors", "issues", "reset"),
+        *(table.name for table in Base.metadata.tables.values() if table.schema == SCHEMA),
+    )
+)
 #: How often the web application looks for runs that somebody queued by SQL.
 STANDING_POLL_SECONDS: Final = 5.0
 

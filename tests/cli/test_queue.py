@@ -81,7 +81,8 @@ async def test_retry_makes_waiting_rows_due_and_keeps_their_count(shell: Shell, 
 
 
 def test_an_unknown_queue_is_a_sentence(shell: Shell) -> None:
-    assert "there is no queue 'orders'; there are: contacts, pulls." in failed(shell.run("queue", "errors", "orders"), 2)
+    words = failed(shell.run("queue", "errors", "orders"), 2)
+    assert "there is no queue 'orders'; there are: contacts, pulls." in words
 
 
 async def test_a_csv_is_imported_and_queued_and_its_bad_lines_are_kept(

@@ -103,6 +103,15 @@ def test_settings_cannot_be_changed() -> None:
         ("HUBSPOT_PORTAL_ID", "my portal", "a number"),
         ("HUBSPOT_CUSTOM_PROPERTY_PAGE_ID", "Page Id", "a HubSpot property's name"),
         ("HUBSPOT_API_BASE_URL", "api.hubapi.com", "an address like https://api.hubapi.com"),
+        ("HUBSPOT_PULL_STREAMS", "contacts deals", "names of streams with commas between them"),
+        ("HUBSPOT_PULL_INTERVAL_MINUTES", "0", "a number above 0 and up to 10080"),
+        ("HUBSPOT_PULL_CONCURRENCY", "0", "a whole number from 1 to 20"),
+        ("HUBSPOT_PULL_LAG_SECONDS", "-1", "a number from 0 to 3600"),
+        ("HUBSPOT_CUSTOM_OBJECTS", "Pets!", "names of custom objects with commas between them"),
+        ("HUBSPOT_CUSTOM_OBJECTS", "pets=2-1,pets=2-2", "names of custom objects with commas between them"),
+        ("HUBSPOT_PULL_PROPERTIES", "email", "a JSON object of lists of property names"),
+        ("HUBSPOT_PULL_PROPERTIES", "[1]", "a JSON object of lists of property names"),
+        ("HUBSPOT_PULL_PROPERTIES", '{"contacts": "email"}', "a JSON object of lists of property names"),
     ],
 )
 def test_a_wrong_value_is_one_sentence(name: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,3 +180,21 @@ def test_only_the_settings_look_at_the_environment() -> None:
         if any(word in file.read_text() for word in ("os.environ", "os.getenv", "load_dotenv"))
     ]
     assert readers == []
+
+
+def test_lists_are_read_as_people_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUBSPOT_PULL_STREAMS", " contacts, deals,,contacts ")
+    monkeypatch.setenv("HUBSPOT_CUSTOM_OBJECTS", "memberships, pets = 2-1234567,cars=p123_cars")
+    monkeypatch.setenv("HUBSPOT_PULL_PROPERTIES", '{"contacts": ["email", "phone"]}')
+    settings = load_settings(None)
+    assert settings.HUBSPOT_PULL_STREAMS == ("contacts", "deals")
+    assert settings.HUBSPOT_CUSTOM_OBJECTS == {"memberships": "memberships", "pets": "2-1234567", "cars": "p123_cars"}
+    assert settings.HUBSPOT_PULL_PROPERTIES == {"contacts": ("email", "phone")}
+    monkeypatch.setenv("HUBSPOT_CUSTOM_OBJECTS", "none")
+    assert load_settings(None).HUBSPOT_CUSTOM_OBJECTS == {}
+
+
+def test_one_token_for_one_object_type_is_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load_settings(None).has_token
+    monkeypatch.setenv("HUBSPOT_API_KEY_ORDERS", "orders-own")
+    assert load_settings(None).has_token

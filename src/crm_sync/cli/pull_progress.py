@@ -14,43 +14,44 @@ if TYPE_CHECKING:
 @contextmanager
 def watching(runtime: "Runtime") -> "Iterator[Observer]":
     """A line for each stream: records, pages, calls, records a second, time left; and what HubSpot still allows."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.console import Console, RenderableType
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Watch(Progress):
+        def get_renderables(self) -> "Iterator[RenderableType]":
+            yield from super().get_renderables()
+            yield Text(left(runtime), style="dim")
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.fields[stream]:<14} {task.description:<12}"),
+        TextColumn("{task.description:<14} {task.fields[doing]:<12}"),
         BarColumn(bar_width=20),
-        MofNCompleteColumn(),
         TextColumn("{task.fields[counts]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Watch(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
-        limits = progress.add_task("", total=None, stream="", counts="")
 
         def show(report: "StreamReport") -> None:
             if report.stream not in tasks:
-                tasks[report.stream] = progress.add_task("", total=None, stream=report.stream, counts="")
-            rate = report.fetched / report.seconds if report.seconds else 0.0
+                tasks[report.stream] = progress.add_task(report.stream, total=None, doing="", counts="")
             progress.update(
                 tasks[report.stream],
-                description=report.doing,
                 completed=report.fetched,
                 total=report.total,
-                counts=f"{report.pages:,} pages {report.calls:,} calls {rate:,.0f}/s",
+                doing=report.doing or ("waits" if report.error else ""),
+                counts=_counts(report),
             )
-            progress.update(limits, counts=left(runtime))
 
         yield show
+
+
+def _counts(report: "StreamReport") -> str:
+    of = "" if report.total is None else f" of {report.total:,}"
+    rate = report.fetched / report.seconds if report.seconds else 0.0
+    return f"{report.fetched:,}{of} records, {report.pages:,} pages, {report.calls:,} calls, {rate:,.0f}/s"
 
 
 def left(runtime: "Runtime") -> str:
