@@ -31,7 +31,7 @@ RESULTS = Path(__file__).parent / "results" / "push.json"
 MEASURES: dict[str, tuple[Callable[[int], Awaitable[Any]], int]] = {
     "unlimited": (unlimited.measure, 10_000),
     "limited": (limited.measure, 90_000),
-    "limited-slow": (partial(limited.measure, answer_seconds=1.0, concurrency=12), 50_000),
+    "limited-slow": (partial(limited.measure, answer_seconds=1.0, concurrency=16), 50_000),
 }
 _BEGIN, _END = "<!-- push: begin -->", "<!-- push: end -->"
 

@@ -173,6 +173,7 @@ MUTATIONS = (
         WORKING,
         'sa.case((is_ours, answer["counted"]), else_=0)',
         'answer["counted"]',
+        ("tests/jobloop/test_older_loop.py",),
     ),
     Mutation(
         "settle: Complete clears the error",
