@@ -12,6 +12,7 @@ import pytest
 from crm_sync.errors import StreamBusyError
 from crm_sync.hubspot import HubSpotError, SubmissionPage
 from crm_sync.hubspot.errors import DailyLimit, ServerFault
+from crm_sync.pull.cursor_rows import CursorRows
 from crm_sync.pull.wish import Wants
 from hubspot_emulator.forms import Forms
 from hubspot_emulator.quota import Tier
@@ -60,7 +61,7 @@ async def assert_equal(pulls: Pulls) -> None:
     for row in rows:
         assert row.submitted_at == datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=row.raw["submittedAt"])
     cursors = await pulls.sql("SELECT stream, passes, position, holder FROM sync_cursors WHERE stream LIKE 'form%'")
-    assert {one.stream for one in cursors} == {"forms", *(f"form-submissions/{id_}" for id_ in forms)}
+    assert {one.stream for one in cursors} == {"forms", *(f"forms/{id_}" for id_ in forms)}
     for cursor in cursors:
         assert (cursor.passes, cursor.holder) == ([], None), cursor.stream
 
@@ -228,7 +229,16 @@ async def test_full_reads_everything_again(pulls: Pulls) -> None:
     report = await pulls.pull("forms", Wants.FULL)
     assert (report.inserted, report.pages) == (1, 1 + 3)
     await assert_equal(pulls)
-    assert (await pulls.cursor(f"form-submissions/{form}")).full_at is not None
+    assert (await pulls.cursor(f"forms/{form}")).full_at is not None
+
+
+async def test_after_a_reset_everything_is_read_again(pulls: Pulls) -> None:
+    add_form(pulls, 120)
+    await pulls.pull("forms")
+    await pulls.sql("DELETE FROM hubspot.form_submissions")
+    assert await CursorRows(pulls.engine).reset(["forms"]) == ["forms"]
+    await pulls.pull("forms")
+    await assert_equal(pulls)
 
 
 async def test_since_bounds_the_submissions_and_does_not_count_as_all(pulls: Pulls) -> None:

@@ -83,7 +83,7 @@ class EmailEventsPull:
         with counted(report, observe) as show:
             async with held(self._cursors, report.stream, wish) as stream:
                 end = await hubspot_now(self._client) - self._margins.lag
-                parts = Parts(self._engine, stream, report.stream, dry_run=wish.dry_run)
+                parts = Parts(self._engine, stream, dry_run=wish.dry_run)
                 full = await parts.from_scratch(wish)
                 async with parts.taken(self._types) as cursors:
                     reading = _Reading(self._client, self._engine, self._margins, wish, report, show, end, full)

@@ -30,8 +30,6 @@ from crm_sync.pull.submissions import LOOK_BACK, SubmissionsPull
 from crm_sync.pull.values import storable
 from crm_sync.pull.wish import Wish
 
-#: Each form has a cursor of this name, a slash and its id.
-PARTS: Final = "form-submissions"
 #: Forms that are looked at at once. The rate limiter has the last word.
 AT_ONCE: Final = 8
 
@@ -71,7 +69,7 @@ class FormsPull:
             gone = await writer.others(connection, list(listed))
             dropped = await writer.drop(connection, gone)
             if gone and not wish.dry_run:  # should it come back, it is read from scratch
-                await Parts(self._engine, cursor, PARTS, dry_run=False).forget(connection, gone)
+                await Parts(self._engine, cursor, dry_run=False).forget(connection, gone)
         counts.add_to(report)
         dropped.add_to(report)
         show(report)
@@ -93,7 +91,7 @@ class FormsPull:
     ) -> None:
         report.doing = "submissions"
         now = await hubspot_now(self._client)
-        parts = Parts(self._engine, stream, PARTS, dry_run=wish.dry_run)
+        parts = Parts(self._engine, stream, dry_run=wish.dry_run)
         full = await parts.from_scratch(wish)
         looks_back = wish.since is None and (wish.catch_up or _looked_back_at(stream) + LOOK_BACK <= now)
         failed: list[HubSpotError] = []

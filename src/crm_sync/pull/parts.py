@@ -36,12 +36,11 @@ async def held(cursors: Cursors, stream: str, wish: Wish) -> AsyncIterator[Curso
 
 
 class Parts:
-    """The cursors of the parts of a stream, whose own is `stream`. That of the part X is named `prefix`/X."""
+    """The cursors of the parts of a stream, whose own is `stream`: `email-events/OPEN` is that of the part OPEN."""
 
-    def __init__(self, engine: AsyncEngine, stream: Cursor, prefix: str, *, dry_run: bool) -> None:
+    def __init__(self, engine: AsyncEngine, stream: Cursor, *, dry_run: bool) -> None:
         self._engine = engine
         self._stream = stream
-        self._prefix = prefix
         self._dry_run = dry_run
 
     @asynccontextmanager
@@ -74,7 +73,7 @@ class Parts:
         if wish.wants is Wants.FULL and not self._stream.passes:
             async with self._engine.begin() as connection:
                 await self._stream.move(connection, passes=(_FULL,))
-                await connection.execute(statements.restart_parts(), {"prefix": f"{self._prefix}/"})
+                await connection.execute(statements.restart_parts(), {"prefix": self._name("")})
         return bool(self._stream.passes)
 
     def finished(self, *, full: bool, synced_to: datetime) -> dict[str, Any]:
@@ -103,7 +102,7 @@ class Parts:
             return
 
     def _name(self, part: str) -> str:
-        return f"{self._prefix}/{part}"
+        return f"{self._stream.stream}/{part}"
 
 
 def _cursor(row: Mapping[Any, Any], stream: Cursor) -> Cursor:

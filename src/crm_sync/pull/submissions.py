@@ -1,7 +1,7 @@
 """SubmissionsPull: what was submitted to forms, newest first, HubSpot → `hubspot.form_submissions`.
 
 HubSpot gives 50 a call and filters by nothing. So a run looks at a form from the top, down to what is known; the form's
-own cursor says what that is:
+own cursor, `forms/` and its id, says what that is:
 
     synced_to                 the newest submission known, once a look came to the end: everything up to it is here
     window_from, window_to    how far down the look under way goes (None: to the end), and when it began
