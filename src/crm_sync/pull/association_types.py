@@ -19,6 +19,7 @@ from crm_sync.hubspot.associations import AssociationType
 from crm_sync.hubspot.errors import NotFound, ValidationFailed
 from crm_sync.models.relations import association_types
 from crm_sync.pull.stream import Stream
+from crm_sync.pull.values import storable
 
 HUBSPOT_DEFINED: Final = "HUBSPOT_DEFINED"
 #: A label may be renamed; it is looked up again after so long.
@@ -102,10 +103,10 @@ class AssociationTypes:
             {
                 "from_type": from_type,
                 "to_type": to_type,
-                "name": name,
+                "name": storable(name),
                 "category": one.category,
                 "type_id": one.type_id,
-                "label": one.label,
+                "label": one.label and storable(one.label),
             }
             for name, one in types.items()
         ]

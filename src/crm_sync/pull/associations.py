@@ -7,8 +7,10 @@ In line, HubSpot names the type of an association but gives neither its number n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
 
 from crm_sync.hubspot import HubSpotClient
 from crm_sync.hubspot.associations import ASSOCIATION_INPUTS, AssociationType
@@ -16,6 +18,10 @@ from crm_sync.hubspot.objects import InlineAssociations, Record
 from crm_sync.pull.association_types import AssociationTypes
 from crm_sync.pull.report import StreamReport
 from crm_sync.pull.stream import Stream
+from crm_sync.pull.transform import id_of
+
+#: How often ids are asked for that an answer is silent about.
+_ATTEMPTS: Final = 3
 
 Row = tuple[int, str, int, str, int]
 
@@ -69,7 +75,7 @@ class AssociationReader:
         lacking: list[int] = []
         rows: dict[Row, str | None] = {}
         for record in records:
-            record_id = int(record.id)
+            record_id = id_of(record)
             lists = [record.associations[one] for one in record.associations.keys() & names]
             types = await self._types_of(target, lists)
             if types is None:
@@ -100,23 +106,32 @@ class AssociationReader:
 
     async def _read(self, name: str, ids: Sequence[int]) -> Edges:
         """All associations to one target. Ids that HubSpot does not answer for are left out of the answer's ids."""
-        target = self.targets[name]
         rows: dict[Row, str | None] = {}
-        known: set[str] = set()
-        wanted: dict[str, str | None] = {str(one): None for one in ids}
+        silent: Collection[str] = [str(one) for one in ids]
+        for _attempt in range(_ATTEMPTS):
+            if silent:
+                silent = await self._ask(name, silent, rows)
+        if silent:
+            self._report.note(f"HubSpot did not answer for the associations of some {self._stream.name} to {name}.")
+        answered = tuple(one for one in ids if str(one) not in silent)
+        return Edges(answered, (name,), {row: label for row, label in rows.items() if str(row[0]) not in silent})
+
+    async def _ask(self, name: str, ids: Iterable[str], rows: dict[Row, str | None]) -> set[str]:
+        """Put all associations to one target into `rows`; returns the ids that an answer was silent about, be it only
+        the last page of theirs: of these, `rows` does not hold all."""
+        target = self.targets[name]
+        silent: set[str] = set()
+        wanted: dict[str, str | None] = dict.fromkeys(ids)
         while wanted:
-            part = dict(list(wanted.items())[:ASSOCIATION_INPUTS])
+            part = dict(islice(wanted.items(), ASSOCIATION_INPUTS))
             page = await self._client.read_associations(self._stream.object_type, target.object_type, part)
             self._report.calls_saved -= 1
             for from_id, found in page.found.items():
-                known.add(from_id)
                 for to in found:
                     for type_ in to.types:
                         rows[int(from_id), name, int(to.to_id), type_.category, type_.type_id] = type_.label
             for error in page.errors:
                 self._report.note(f"Associations to {name}: {error.summary}")
+            silent |= part.keys() - page.found.keys()
             wanted = {one: after for one, after in wanted.items() if one not in part} | dict(page.following)
-        answered = tuple(one for one in ids if str(one) in known)
-        if len(answered) < len(ids):
-            self._report.note(f"HubSpot did not answer for the associations of some {self._stream.name} to {name}.")
-        return Edges(answered, (name,), {row: label for row, label in rows.items() if str(row[0]) in known})
+        return silent

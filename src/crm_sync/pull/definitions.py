@@ -6,6 +6,7 @@ They are kept in `hubspot.properties`, where people who read the mirror find wha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -16,6 +17,7 @@ from crm_sync.hubspot import HubSpotClient
 from crm_sync.hubspot.properties import PropertyDefinition
 from crm_sync.models.relations import properties
 from crm_sync.pull.stream import Stream
+from crm_sync.pull.values import storable
 
 KEPT_FOR: Final = timedelta(hours=24)
 #: Whoever asks for everything expects the property that was made just now.
@@ -37,7 +39,7 @@ class PropertyDefinitions:
         kept = await self._kept(stream.name, kept_for)
         if kept:
             return kept
-        found = await self._client.list_properties(stream.object_type)
+        found = tuple(map(_storable, await self._client.list_properties(stream.object_type)))
         if self._writes:
             await self._keep(stream.name, found)
         return {one.name: one for one in found}
@@ -77,3 +79,14 @@ class PropertyDefinitions:
             await connection.execute(sa.delete(properties).where(properties.c.object_type == object_type))
             if rows:
                 await connection.execute(sa.insert(properties), rows)
+
+
+def _storable(one: PropertyDefinition) -> PropertyDefinition:
+    """People write labels and descriptions, and may paste anything."""
+    return replace(
+        one,
+        label=storable(one.label),
+        group_name=storable(one.group_name),
+        description=storable(one.description),
+        options=tuple(map(storable, one.options)),
+    )

@@ -29,7 +29,7 @@ from crm_sync.pull.definitions import KEPT_FOR, KEPT_FOR_A_FULL_PULL, PropertyDe
 from crm_sync.pull.report import Observer, StreamReport, counted, ignore
 from crm_sync.pull.source import Source
 from crm_sync.pull.stream import Stream
-from crm_sync.pull.transform import Transform
+from crm_sync.pull.transform import Transform, id_of
 from crm_sync.pull.window import Margins, Pass, Window, full_passes, incremental_passes, window
 from crm_sync.pull.wish import Wants, Wish
 from crm_sync.pull.writer import MirrorWriter
@@ -186,8 +186,9 @@ class PullEngine:
         moves: dict[str, Any] = {"position": position, "passes": cursor.passes[1:]}
         if name is Pass.LIST:
             moves |= {"synced_to": now, "full_at": now, "associations_at": now}
-        elif name is Pass.CHANGES and cursor.synced_to is not None and cursor.window.joins(cursor.synced_to):
-            moves["synced_to"] = now
+        elif name is Pass.CHANGES and cursor.synced_to is not None:
+            if cursor.window.joins(cursor.synced_to, self._margins.overlap):
+                moves["synced_to"] = now
         elif name is Pass.ARCHIVED:
             moves["archived_at"] = now
         elif name is Pass.ASSOCIATIONS:
@@ -263,7 +264,7 @@ async def _edges(name: Pass, reader: AssociationReader, batch: Batch) -> list[Ed
         return []
     if name is Pass.LIST:
         return await reader.of_listed(batch.records)
-    return await reader.of_ids(batch.ids or [int(record.id) for record in batch.records])
+    return await reader.of_ids(batch.ids or [id_of(record) for record in batch.records])
 
 
 async def _bare(ids: AsyncIterator[list[int]], journey: _Journey) -> AsyncIterator[Batch]:

@@ -23,6 +23,7 @@ from crm_sync.pull.clock import DatabaseClock
 from crm_sync.pull.listing import Listing
 from crm_sync.pull.ranges import Range, as_position, of_position, without
 from crm_sync.pull.report import StreamReport
+from crm_sync.pull.transform import id_of
 
 #: A listing that may have fewer pages left is read from page to page: every cut costs part of a call.
 _WORTH_PAGES: Final = 16
@@ -190,7 +191,7 @@ class Lanes:
 
 def _ascending(page: Page, asked: Range) -> list[int]:
     """The ids of a page. Raises _NotById unless they ascend from where it was to begin."""
-    ids = [int(record.id) for record in page.records]
+    ids = [id_of(record) for record in page.records]
     if (ids and ids[0] < asked.start - 1) or any(one >= two for one, two in pairwise(ids)):
         raise _NotById
     return ids

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from crm_sync.errors import PullError
 from crm_sync.hubspot import LIST_URL_CHARACTERS, HubSpotClient
 from crm_sync.hubspot.page import Page
 from crm_sync.pull.stream import Stream
+from crm_sync.pull.transform import id_of
 
 PAGE: Final = 100
 PAGE_WITH_HISTORY: Final = 50
+#: How often a page is asked for whose parts do not fit together.
+_ATTEMPTS: Final = 5
 #: Left free in an address for `after`.
 _ROOM: Final = 100
 
@@ -41,26 +46,30 @@ class Listing:
         self.page_size = PAGE_WITH_HISTORY if self._history else PAGE
 
     async def page(self, after: str | None) -> Page:
-        """One page with all properties, which may take several calls: an address has an end."""
-        pages = await asyncio.gather(
-            *(
-                self._client.list_page(
-                    self._type,
-                    properties=part,
-                    archived=self.is_archived,
-                    limit=self.page_size,
-                    after=after,
-                    **(self._once() if number == 0 else {}),
-                )
-                for number, part in enumerate(self._parts)
-            )
+        """One page with all properties, which may take several calls: an address has an end.
+
+        Raises PullError when they never show the same records.
+        """
+        for _attempt in range(_ATTEMPTS):
+            joined = _joined(await asyncio.gather(*(self._part(number, after) for number in range(len(self._parts)))))
+            if joined is not None:
+                return joined
+        raise PullError(f"The {self._type} change faster than HubSpot lists them with all of their properties.")
+
+    async def _part(self, number: int, after: str | None) -> Page:
+        return await self._client.list_page(
+            self._type,
+            properties=self._parts[number],
+            archived=self.is_archived,
+            limit=self.page_size,
+            after=after,
+            **(self._once() if number == 0 else {}),
         )
-        return pages[0] if len(pages) == 1 else _joined(pages)
 
     async def extent(self) -> tuple[int, int]:
         """The highest record id and the number of records, as the search index has them; 0 and 0 when it is empty."""
         page = await self._client.search(self._type, properties=("hs_object_id",), sort="-hs_object_id", limit=1)
-        return (int(page.records[0].id), page.total or 0) if page.records else (0, 0)
+        return (id_of(page.records[0]), page.total or 0) if page.records else (0, 0)
 
     def _once(self) -> dict[str, Any]:
         """What the first part asks for, and the others need not."""
@@ -81,17 +90,17 @@ class Listing:
         return [list(properties[start : start + most]) for start in range(0, len(properties), most)]
 
 
-def _joined(pages: Sequence[Page]) -> Page:
-    """Parts of the same records as one page. One that a part had no more is left to the look at what is missing."""
+def _joined(pages: Sequence[Page]) -> Page | None:
+    """Parts of the same records as one page. None when a part lacks a record, which came or went in between: left out,
+    it would be missing here until it changes."""
     first, *others = pages
-    by_id = [{record.id: record for record in page.records} for page in others]
-    records = []
-    for record in first.records:
-        parts = [page[record.id] for page in by_id if record.id in page]
-        if len(parts) < len(by_id):
-            continue
-        properties = dict(record.properties)
-        for part in parts:
-            properties.update(part.properties)
-        records.append(replace(record, properties=properties))
+    if not others:
+        return first
+    by_id = [{record.id: record.properties for record in page.records} for page in others]
+    if any(record.id not in part for record in first.records for part in by_id):
+        return None
+    records = [
+        replace(record, properties=dict(ChainMap(*(dict(part[record.id]) for part in by_id), dict(record.properties))))
+        for record in first.records
+    ]
     return replace(first, records=tuple(records))

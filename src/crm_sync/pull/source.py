@@ -20,6 +20,7 @@ from crm_sync.pull.lanes import Lanes
 from crm_sync.pull.listing import Listing
 from crm_sync.pull.report import StreamReport
 from crm_sync.pull.stream import Stream
+from crm_sync.pull.transform import id_of
 from crm_sync.pull.window import Window
 
 SEARCH_PAGE: Final = 200
@@ -65,18 +66,20 @@ class Source:
     async def changed(self, window: Window, position: Mapping[str, Any]) -> AsyncIterator[Batch]:
         """What the search index has as changed in the window, by id."""
         last_id, is_last = int(position.get("last_id", 0)), window.is_empty
+        after: str | None = None
         while True:
             records: list[Record] = []
             read_at = self._clock.now()
             while not is_last and len(records) < self._batch_size:
-                page = await self._search(window, last_id)
+                page = await self._search(window, last_id, after)
                 self._report.pages += 1
                 if self._report.total is None:
                     self._report.total = page.total
-                ids = [int(record.id) for record in page.records]
+                ids = [id_of(record) for record in page.records]
                 if ids and min(ids) <= last_id:
                     raise PullError(f"HubSpot's search of {self._stream.name} does not go on after id {last_id}.")
                 last_id, is_last = max([last_id, *ids]), page.after is None
+                after = None if ids else page.after  # what the index found may be gone, a whole page of it
                 found = await self._whole(page.records)
                 records += found
                 self._report.fetched += len(found)
@@ -97,13 +100,14 @@ class Source:
 
     # -- one page -------------------------------------------------------------------------------------------------
 
-    async def _search(self, window: Window, last_id: int) -> Page:
+    async def _search(self, window: Window, last_id: int, after: str | None) -> Page:
         return await self._client.search(
             self._stream.object_type,
             self._filters(window, last_id),
             properties=self._searched,
             sort="hs_object_id",
             limit=SEARCH_PAGE,
+            after=after,
         )
 
     def _filters(self, window: Window, last_id: int) -> list[dict[str, str]]:

@@ -167,6 +167,14 @@ def forget_removed() -> sa.Delete:
     )
 
 
+def merged_among() -> sa.Select[Any]:
+    """Those of records :ids of :object_type that are known to be merged into others, and into which."""
+    c = removed_records.c
+    return sa.select(c.hubspot_id, c.merged_into).where(
+        c.object_type == sa.bindparam("object_type"), c.hubspot_id == _any_of_ids(), c.merged_into.is_not(None)
+    )
+
+
 def drop_records(table: sa.Table) -> ReturningDelete[Any]:
     """Take :ids out of a mirror; returns those that it had."""
     return sa.delete(table).where(table.c.hubspot_id == _any_of_ids()).returning(table.c.hubspot_id)
@@ -264,8 +272,13 @@ def insert_issues() -> sa.Insert:
     table = SyncIssue.__table__
     page = _page({name: table.c[name].type for name in names})
     stream = sa.bindparam("stream", type_=sa.Text())
-    return insert(SyncIssue).from_select(
+    statement = insert(SyncIssue).from_select(
         ["stream", *names], sa.select(stream, *(page.c[name] for name in names)).select_from(page)
+    )
+    new = statement.excluded  # of a record that was taken out of the mirror by hand
+    return statement.on_conflict_do_update(
+        index_elements=["stream", "record_id", "property"],
+        set_={"value": new.value, "reason": new.reason, "noticed_at": sa.func.now()},
     )
 
 

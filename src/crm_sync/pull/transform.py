@@ -98,13 +98,19 @@ def _newest(records: Iterable[Record]) -> dict[int, Record]:
     """One record for each id, in the order of the ids."""
     newest: dict[int, Record] = {}
     for record in records:
-        record_id = _record_id(record.id)
-        if record_id is None:
-            raise UnusableRecordId(f"HubSpot sent a record with the id {record.id[:40]!r}, which is no record id.")
+        record_id = id_of(record)
         known = newest.get(record_id)
         if known is None or _age(record) >= _age(known):
             newest[record_id] = record
     return dict(sorted(newest.items()))
+
+
+def id_of(record: Record) -> int:
+    """Raises UnusableRecordId."""
+    record_id = _record_id(record.id)
+    if record_id is None:
+        raise UnusableRecordId(f"HubSpot sent a record with the id {record.id[:40]!r}, which is no record id.")
+    return record_id
 
 
 def _record_id(text: str) -> int | None:

@@ -25,6 +25,9 @@ _FIRST_MOMENT: Final = datetime.min.replace(tzinfo=UTC)
 _LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC)
 _INFINITE: Final = "the first and the last day of the calendar would be kept as infinity"
 
+# PostgreSQL's btree: up to 2,704 bytes an entry; a character of UTF-8 has up to 4.
+_INDEXABLE_CHARACTERS: Final = 600
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_MS: Final = re.compile(r"-?[0-9]{1,15}")
 _MIDNIGHT: Final = time()
@@ -126,6 +129,13 @@ def utc(at: datetime) -> datetime:
     if not _FIRST_MOMENT < at < _LAST_MOMENT:
         raise Unfit(_INFINITE)
     return at
+
+
+def indexable(text: str) -> str:
+    """A text that an entry of a btree index holds, in lower case too, which may have more bytes."""
+    if len(text) > _INDEXABLE_CHARACTERS:
+        raise Unfit(f"longer than the {_INDEXABLE_CHARACTERS} characters that an index holds")
+    return text
 
 
 def truth(text: str) -> bool:

@@ -35,9 +35,10 @@ class Window:
     def is_empty(self) -> bool:
         return self.end <= self.start
 
-    def joins(self, synced_to: datetime) -> bool:
-        """Whether everything up to `end` is known once this is, where everything up to `synced_to` was before."""
-        return self.start <= synced_to < self.end
+    def joins(self, synced_to: datetime, overlap: timedelta) -> bool:
+        """Whether everything up to `end` is known once this is, where everything up to `synced_to` was before, but for
+        what the index was behind with then."""
+        return self.start + overlap <= synced_to < self.end
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from crm_sync.pull.mirror_page import HistoryEntry, Issue, MirrorPage
 from crm_sync.pull.report import StreamReport
 from crm_sync.pull.stream import Stream
 from crm_sync.pull.transform import Transform
+from crm_sync.pull.values import storable
 
 
 class MirrorWriter:
@@ -41,10 +42,14 @@ class MirrorWriter:
                 await self._records(connection, page, batch, written)
             if batch.span is not None:
                 await self._mark_missing(connection, page.ids, batch.span, batch.read_at)
-            if batch.gone:
-                written.removed += await self._remove(connection, [(one, None) for one in batch.gone])
             for one in edges:
                 written.associations += await self._associations(connection, one)
+            # Last, or the page would bring back what belonged to a record that it says is merged.
+            gone = [*((one, None) for one in batch.gone), *page.merged]
+            if written.inserted:
+                gone += await self._merged_before(connection, page.ids)
+            if gone:
+                written.removed += await self._remove(connection, gone)
         self._count(written)
         self._report.issues += len(page.issues)
 
@@ -71,18 +76,18 @@ class MirrorWriter:
         self._add(written, counts, len(page))
         if counts.inserted:
             await connection.execute(statements.forget_removed(), {**self._typed, "ids": page.ids})
-        if page.merged:
-            written.removed += await self._remove(connection, page.merged)
         if counts.archived:
             archived = [one for one, gone in zip(page.ids, page.columns["archived"], strict=True) if gone]
             for statement in statements.drop_associations():
                 await connection.execute(statement, {**self._typed, "ids": archived})
-        if self._stream.history and not (batch.span and batch.span.of_archived):
+        if self._stream.history:
             await self._history(connection, page)
         await self._issues(connection, page.ids, page.issues, is_new=counts.inserted == len(page))
 
     async def _history(self, connection: AsyncConnection, page: MirrorPage) -> None:
-        await connection.execute(statements.drop_history(), {**self._typed, "ids": page.ids})
+        """Of live records: the recycle bin is listed without."""
+        live = [one for one, gone in zip(page.ids, page.columns["archived"], strict=True) if not gone]
+        await connection.execute(statements.drop_history(), {**self._typed, "ids": live})
         if page.history:
             columns = _columns(page.history, hubspot_id="record_id", **{name: name for name in _HISTORY})
             await connection.execute(statements.insert_history(), {**self._typed, **columns})
@@ -103,6 +108,11 @@ class MirrorWriter:
             statements.mark_missing(self._stream.table), {**values, "ids": ids, "page_read_at": read_at}
         )
 
+    async def _merged_before(self, connection: AsyncConnection, ids: list[int]) -> list[tuple[int, int]]:
+        """Those that were merged away: a page from before came late. No merge is ever undone."""
+        found = await connection.execute(statements.merged_among(), {**self._typed, "ids": ids})
+        return [(row.hubspot_id, row.merged_into) for row in found]
+
     async def _remove(self, connection: AsyncConnection, gone: Sequence[tuple[int, int | None]]) -> int:
         """Take records that HubSpot no longer has out of the mirror; returns how many it had."""
         into = dict(gone)
@@ -122,7 +132,11 @@ class MirrorWriter:
     async def _associations(self, connection: AsyncConnection, edges: Edges) -> int:
         names = ("from_id", "to_type", "to_id", "category", "type_id")
         columns: dict[str, list[Any]] = {name: [row[number] for row in edges.rows] for number, name in enumerate(names)}
-        values = {"ids": list(edges.ids), "targets": list(edges.targets), "label": list(edges.rows.values())}
+        values = {
+            "ids": list(edges.ids),
+            "targets": list(edges.targets),
+            "label": [label and storable(label) for label in edges.rows.values()],
+        }
         done = await connection.execute(statements.replace_associations(), {**self._typed, **columns, **values})
         counts = done.one()
         return int(counts.written + counts.ended)
