@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from crm_sync.hubspot import HubSpotClient, ObjectSchema, PropertyDefinition, RetryRules, Submission
+from crm_sync.hubspot.emailevents import EmailEvent
 from crm_sync.hubspot.errors import MalformedAnswer, MissingScopes, NotFound
 from hubspot_emulator import EmulatorServer
 from tests.hubspot.wire import answer, wire
@@ -107,6 +108,10 @@ def test_a_submission_without_an_id_has_the_same_one_in_every_answer() -> None:
     assert one.page_url is None
 
 
+def test_an_email_event_may_come_without_a_type() -> None:
+    assert EmailEvent.of({"id": "1", "created": 1_700_000_000_000}).type is None
+
+
 async def test_email_events_by_type_and_time(hubspot: HubSpotClient, emulator: EmulatorServer) -> None:
     events = emulator.portal.email_events
     for number in range(5):
@@ -170,7 +175,7 @@ MALFORMED: dict[str, list[dict[str, Any]]] = {
     "pipelines": [{"id": "1", "label": "x", "displayOrder": 0}, {"id": "1", "label": "x", "stages": []}],
     "forms": [{"name": "x"}, {"id": "1"}, {"id": "1", "name": "x", "createdAt": "soon"}],
     "submissions": [{"values": []}, {"submittedAt": "noon", "values": []}, {"submittedAt": 10**18, "values": []}],
-    "email events": [{"id": "1", "type": "OPEN"}, {"id": "1", "created": 1}, {"created": 1, "type": "OPEN"}],
+    "email events": [{"id": "1", "type": "OPEN"}, {"created": 1, "type": "OPEN"}],
 }
 
 

@@ -19,14 +19,14 @@ class EmailEvent:
     """One event.
 
     id           HubSpot finds an event by `created_at` and `id` together: its key is both of them
-    type         SENT, DELIVERED, OPEN, CLICK, BOUNCE …
+    type         SENT, DELIVERED, OPEN, CLICK, BOUNCE …; None where HubSpot leaves it out, as it may for UNBOUNCE
     campaign_id  of the e-mail that was sent; None when HubSpot does not say
     raw          HubSpot's JSON, whole: the link that was clicked, the reply of a bounce …
     """
 
     id: str
     created_at: datetime
-    type: str
+    type: str | None
     recipient: str | None = None
     campaign_id: str | None = None
     raw: Json = field(default_factory=dict, repr=False)
@@ -36,7 +36,7 @@ class EmailEvent:
         return cls(
             id=id_in(body),
             created_at=time_of_ms(body["created"]),
-            type=body["type"],
+            type=body.get("type"),
             recipient=body.get("recipient"),
             campaign_id=id_in(body, "emailCampaignId") if body.get("emailCampaignId") is not None else None,
             raw=body,

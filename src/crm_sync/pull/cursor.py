@@ -84,13 +84,13 @@ class Cursors:
     async def held(self, stream: str) -> AsyncIterator[Cursor]:
         """The stream's cursor, held and renewed until the end. Raises StreamBusyError."""
         holder = uuid4()
-        cursor = await self._take(stream, holder)
         renewal = asyncio.create_task(self._renew(stream, holder), name=f"hold {stream}")
         try:
-            yield cursor
+            yield await self._take(stream, holder)
         finally:
             renewal.cancel()
             await asyncio.gather(renewal, return_exceptions=True)
+            # Also after a cancellation in the midst of taking it: what another run holds is left alone.
             await asyncio.shield(self._release(stream, holder))
 
     async def read(self, stream: str) -> Cursor:
