@@ -367,7 +367,7 @@ MUTATIONS = (
         "transaction.py",
         "and not await _is_pooled(connection)",
         "",
-        ("tests/faults/test_pooler.py",),
+        ("tests/jobloop/test_costs.py", "tests/faults/test_pooler.py"),
     ),
     Mutation(
         "settler: a read-only database is waited for",

@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 
 from crm_sync.embedded_postgres import EmbeddedPostgres
 from jobloop import Complete, JobLoop, Outcome, batch, each, statements
+from jobloop.settlement import COMPLETED
 from jobloop.store import Store
 from tests.jobloop.tickets import PAUSES, Desk, make_queue
 
@@ -153,6 +154,21 @@ async def test_a_thousand_rows_take_a_handful_of_statements(desk: Desk, meter: M
     kinds = await meter.kinds()
     assert await meter.statements() <= 6 * ROWS / 1000 + 4, kinds
     assert not [kind for kind in kinds if kind.text.startswith(("BEGIN", "COMMIT", "SHOW", "SET"))]
+
+
+async def test_behind_a_transaction_pooler_every_statement_is_in_a_transaction(desk: Desk, meter: Meter) -> None:
+    """It could prepare a statement in one session and execute it in another, but for the transaction around both."""
+    pooled = create_async_engine(desk.engine.url, connect_args={"prepared_statement_cache_size": 0})
+    store = Store(make_queue(), pooled)
+    await desk.queue(2)
+    assert len(await store.claim(1)) == 1, "the connection is open, the server's isolation known"
+    await meter.reset()
+
+    await store.settle([(claim, COMPLETED) for claim in await store.claim(1)])
+
+    kinds = await meter.kinds()
+    assert [sum(kind.calls for kind in kinds if kind.text.startswith(word)) for word in ("BEGIN", "COMMIT")] == [2, 2]
+    await pooled.dispose()
 
 
 async def test_a_session_of_its_own_costs_a_row_three_statements(desk: Desk, meter: Meter) -> None:
