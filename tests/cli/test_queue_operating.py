@@ -68,7 +68,7 @@ async def test_status_says_that_a_queue_is_paused_and_why(shell: Shell) -> None:
     assert "contacts is paused since" in (said := shell.run("queue", "status").stdout)
     assert "by operator, probed at" in said
     assert said.rstrip().endswith(": month end")
-    (queue,) = json.loads(shell.run("queue", "status", "--json").stdout)["queues"]
+    queue, _pulls = json.loads(shell.run("queue", "status", "--json").stdout)["queues"]
     assert (queue["paused"]["reason"], queue["paused"]["by"]) == ("month end", "operator")
     shell.run("queue", "resume")
     assert "paused" not in shell.run("queue", "status").stdout
@@ -78,7 +78,7 @@ async def test_doctor_finds_the_shipped_table_healthy(shell: Shell, contacts: Co
     await contacts.add(3)
 
     done = shell.run("queue", "doctor")
-    assert (done.returncode, done.stdout.strip()) == (0, "contacts: healthy")
+    assert (done.returncode, done.stdout.strip()) == (0, "contacts: healthy\npulls: healthy")
     done = shell.run("queue", "doctor", "contacts", "--json")
     assert json.loads(done.stdout) == {"queues": [{"queue": "contacts", "findings": []}]}
 

@@ -84,6 +84,27 @@ def bigint_key() -> Shape:
 
 
 @shape
+def columns_named_like_binds() -> Shape:
+    class Job(fresh_base(), queue_columns("")):  # type: ignore[misc]
+        __tablename__ = "jobs"
+        __table_args__ = queue_indexes("jobs")
+        id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(), primary_key=True)
+        status: Mapped[str | None]
+        batch_size: Mapped[int] = mapped_column(server_default=sa.text("7"))
+        retry_share: Mapped[int | None]
+        token: Mapped[str] = mapped_column(server_default="the user's")
+        lease_seconds: Mapped[int | None]
+        max_rescues: Mapped[int | None]
+        counted: Mapped[bool | None]
+        delay_seconds: Mapped[int | None]
+        until: Mapped[date | None]
+        key_0: Mapped[str | None]
+        value_0: Mapped[str | None]
+
+    return Shape(queue_of(Job), [{"status": "Queued"}] * ROWS)
+
+
+@shape
 def text_key_and_varchar_status() -> Shape:
     class Job(fresh_base(), queue_columns("")):  # type: ignore[misc]
         __tablename__ = "jobs"

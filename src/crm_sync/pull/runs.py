@@ -92,14 +92,14 @@ class Runs:
                 self._observe(report)
 
             try:
-                report = await self._service.run(row.stream, wish_of(row), show)
+                live.report = await self._service.run(row.stream, wish_of(row), show)
             except Exception as exc:
                 self.failure = exc
                 outcome = outcome_of(exc, resets_at=await self._reset_after(exc, row.stream))
                 live.failed(exc)
                 self._observe(live.report)
                 return outcome
-        return Complete(values={"report": report.as_json(), "finished_at": datetime.now(UTC)})
+            return Complete(values={"report": live.as_json(), "finished_at": live.now})
 
     async def _reset_after(self, exc: Exception, stream: str) -> datetime:
         """When HubSpot takes calls again; the account's midnight is not known here, so without its word it is UTC's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,11 +22,8 @@ _ONE_SECOND: sa.ColumnElement[Any] = sa.literal_column("interval '1 second'", sa
 
 
 #: Binds of the statements here. SQLAlchemy takes one that is named like a column of the table for its new value.
-_BINDS = frozenset(
-    {
-        *("batch_size", "retry_share", "token", "lease_seconds", "max_rescues"),
-        *("error", "counted", "delay_seconds", "until", "status"),
-    }
+_BINDS = re.compile(
+    "batch_size|retry_share|token|lease_seconds|max_rescues|error|counted|delay_seconds|until|status|(key|value)_[0-9]+"
 )
 
 
@@ -34,7 +32,7 @@ def update(queue: JobQueue, changes: dict[sa.Column[Any], Any]) -> sa.Update:
     untouched = {
         column: column
         for column in queue.table.columns
-        if (column.onupdate is not None or column.key in _BINDS) and column not in changes
+        if (column.onupdate is not None or _BINDS.fullmatch(column.key)) and column not in changes
     }
     return sa.update(queue.table).values({**untouched, **changes})
 
