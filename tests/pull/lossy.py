@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -57,3 +58,28 @@ async def lossy_client(pulls: Pulls) -> AsyncIterator[LossyClient]:
         pulls.hubspot = client
         yield client
     pulls.hubspot = None
+
+
+class Gate:
+    """A place in a run: the first page that was listed waits there."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+
+
+class GatedClient(HubSpotClient):
+    gate: Gate
+
+    async def list_page(self, object_type: str, **options: Any) -> Page:
+        page = await super().list_page(object_type, **options)
+        self.gate.reached.set()
+        await self.gate.opened.wait()
+        return page
+
+
+@asynccontextmanager
+async def gated_client(pulls: Pulls, gate: Gate) -> AsyncIterator[GatedClient]:
+    async with GatedClient(pulls.emulator.url, pulls.emulator.token) as client:
+        client.gate = gate
+        pulls.hubspot = client
+        yield client

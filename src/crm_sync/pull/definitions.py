@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crm_sync.hubspot import HubSpotClient
 from crm_sync.hubspot.properties import PropertyDefinition
 from crm_sync.models.relations import properties
+from crm_sync.pull.cursor import Cursor
 from crm_sync.pull.stream import Stream
 from crm_sync.pull.values import storable
 
@@ -34,14 +35,18 @@ class PropertyDefinitions:
         self._engine = engine
         self._writes = writes
 
-    async def of(self, stream: Stream, kept_for: timedelta = KEPT_FOR) -> Definitions:
-        """By name, as looked up at most `kept_for` ago. Raises HubSpotError."""
+    async def of(self, stream: Stream, cursor: Cursor, kept_for: timedelta = KEPT_FOR) -> Definitions:
+        """By name, as looked up at most `kept_for` ago. Raises HubSpotError.
+
+        When there are new ones, the cursor goes back to the last time that they were looked up: what was written to
+        them since then came without them.
+        """
         kept = await self._kept(stream.name, kept_for)
         if kept:
             return kept
         found = tuple(map(_storable, await self._client.list_properties(stream.object_type)))
         if self._writes:
-            await self._keep(stream.name, found)
+            await self._keep(stream.name, found, cursor)
         return {one.name: one for one in found}
 
     async def _kept(self, object_type: str, kept_for: timedelta) -> Definitions:
@@ -61,7 +66,7 @@ class PropertyDefinitions:
                 for row in await connection.execute(statement)
             }
 
-    async def _keep(self, object_type: str, found: tuple[PropertyDefinition, ...]) -> None:
+    async def _keep(self, object_type: str, found: tuple[PropertyDefinition, ...], cursor: Cursor) -> None:
         rows = [
             {
                 "object_type": object_type,
@@ -76,7 +81,14 @@ class PropertyDefinitions:
             for one in found
         ]
         async with self._engine.begin() as connection:
-            await connection.execute(sa.delete(properties).where(properties.c.object_type == object_type))
+            former = await connection.execute(
+                sa.delete(properties)
+                .where(properties.c.object_type == object_type)
+                .returning(properties.c.name, properties.c.synced_at)
+            )
+            known = {row.name: row.synced_at for row in former}
+            if known and cursor.synced_to is not None and any(one.name not in known for one in found):
+                await cursor.move(connection, synced_to=min(cursor.synced_to, *known.values()))
             if rows:
                 await connection.execute(sa.insert(properties), rows)
 

@@ -215,7 +215,7 @@ class PullEngine:
         narrowed = self._narrowed.get(stream.name)
         kept_for = KEPT_FOR_A_FULL_PULL if wish.wants is Wants.FULL else KEPT_FOR
         book = PropertyDefinitions(self._client, self._engine, writes=not wish.dry_run)
-        definitions = await book.of(stream, kept_for)
+        definitions = await book.of(stream, cursor, kept_for)
         chosen = definitions if narrowed is None else narrowed
         properties = tuple(dict.fromkeys((*stream.needed_properties, *chosen)))
         chosen_targets = stream.targets if wish.targets is None else wish.targets
