@@ -340,7 +340,7 @@ async def test_ctrl_c_ends_the_run_and_the_next_pull_goes_on(
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 130, said
-    assert "contacts: stopped. What came is kept, and the next pull goes on from there." in said
+    assert "Stopped: contacts. What came is kept, and the next pull goes on from there." in said
     assert "Traceback" not in said
     (row,) = await database.runs()
     assert (row.status, row.claim_token) == (None, None)

@@ -55,7 +55,9 @@ def _print(pulled: "Sequence[Pulled]") -> None:
     from crm_sync.cli.screen import console, table
     from crm_sync.pull_now import State
 
-    shown = [one for one in pulled if one.state is not State.SKIPPED]
+    stopped = [one for one in pulled if one.state is State.STOPPED]
+    not_begun = [one for one in stopped if one.run_id is None and not one.report.calls]
+    shown = [one for one in pulled if one.state is not State.SKIPPED and one not in not_begun]
     rows: list[list[Any]] = [
         [
             one.stream,
@@ -78,6 +80,11 @@ def _print(pulled: "Sequence[Pulled]") -> None:
         for words in (*_verdict(one), *(f"{one.stream}: {note}" for note in one.report.notes)):
             colour = typer.colors.RED if one.state in (State.FAILED, State.WAITING) else typer.colors.YELLOW
             typer.secho(words, fg=colour, err=True)
+    if stopped:
+        kept = ", ".join(one.stream for one in stopped if one not in not_begun) or "nothing had begun"
+        later = f" Not begun: {', '.join(one.stream for one in not_begun)}." if not_begun else ""
+        words = f"Stopped: {kept}. What came is kept, and the next pull goes on from there.{later}"
+        typer.secho(words, fg=typer.colors.YELLOW, err=True)
 
 
 def _verdict(one: "Pulled") -> list[str]:
@@ -87,6 +94,4 @@ def _verdict(one: "Pulled") -> list[str]:
         where = f"`crm-sync serve` or `worker`, or with `crm-sync pull {one.stream}`"
         when = f"{one.goes_on_at:%Y-%m-%d %H:%M:%S} UTC"
         return [f"{one.stream}: {one.error}", f"  It goes on where it stopped, at {when} in a running {where}."]
-    if one.state is State.STOPPED:
-        return [f"{one.stream}: stopped. What came is kept, and the next pull goes on from there."]
     return [f"{one.stream}: {one.error}"] if one.error else []
