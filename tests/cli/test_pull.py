@@ -210,6 +210,12 @@ def test_a_wrong_name_in_the_settings_is_a_sentence(shell: Shell) -> None:
     assert words == "HUBSPOT_CUSTOM_OBJECTS names contacts, which means something else already."
 
 
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_an_application_does_not_start_with_streams_that_there_are_not(shell: Shell, command: str) -> None:
+    shell.environment |= {"HUBSPOT_PULL_STREAMS": "all,contats", "WEB_PORT": "0"}
+    assert "HUBSPOT_PULL_STREAMS: There is no stream 'contats'." in failed(shell.run(command), 2)
+
+
 async def test_runs_show_what_was_done_and_why_it_was_not(
     shell: Shell, hubspot: EmulatorServer, database: Database
 ) -> None:
