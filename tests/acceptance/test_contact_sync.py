@@ -25,13 +25,13 @@ async def test_the_scheduler_starts_registers_its_job_and_logs_interval_batch_si
         HUBSPOT_SYNC_SCHEDULER_MAX_INSTANCES=1,
     )
     async with running_app(settings) as app:
-        (job,) = app.room.scheduler.get_jobs()
+        job = app.room.scheduler.get_job("contacts")
         assert app.room.scheduler.running
         assert job.trigger.interval == timedelta(minutes=5)
         assert job.max_instances == 1
         assert job.coalesce
         ready = (await app.http.get("/ready")).json()
-    assert ready["scheduled"] == ["contacts"]
+    assert ready["scheduled"] == ["contacts", "pulls"]
     assert "contacts: scheduler job registered: interval 0:05:00, batch size 100, max instances 1" in caplog.messages
 
 
@@ -40,7 +40,7 @@ async def test_three_contacts_are_queued_by_plain_sql_and_seen_as_due(
 ) -> None:
     async with running_app(make_settings(migrated_url, hubspot, HUBSPOT_SYNC_SCHEDULER_ENABLED=False)) as app:
         await contacts.add(3)
-        (queue,) = (await app.http.get("/api/queues")).json()["queues"]
+        queue, _pulls = (await app.http.get("/api/queues")).json()["queues"]
     assert {name: queue[name] for name in ("due", "queued", "processing", "complete", "error", "scheduled")} == {
         "due": 3,
         "queued": 3,
@@ -159,7 +159,7 @@ async def test_a_cycle_s_metrics_tell_duration_time_per_contact_success_rate_and
     await contacts.enqueue()
     async with running_app(make_settings(migrated_url, hubspot)) as app:
         await eventually(lambda: _last_cycle(app.room), lambda cycle: cycle is not None)
-        (queue,) = (await app.http.get("/api/queues")).json()["queues"]
+        queue, _pulls = (await app.http.get("/api/queues")).json()["queues"]
         families = text_string_to_metric_families((await app.http.get("/metrics")).text)
         samples = {
             (sample.name, *sorted(sample.labels.values())): sample.value
