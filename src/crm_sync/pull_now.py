@@ -65,6 +65,8 @@ class PullNow:
 
         Raises QueuePausedError, DatabaseError.
         """
+        if not wishes:
+            return []
         if not all(wish.dry_run for wish in wishes.values()):
             await self._refuse_pause()
         tasks = {stream: asyncio.create_task(self._one(stream, wish), name=stream) for stream, wish in wishes.items()}
