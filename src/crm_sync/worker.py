@@ -5,6 +5,7 @@ a second one        stop at once: what runs is cancelled and goes back uncounted
 """
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,6 +26,7 @@ async def work(runtime: Runtime, stop: asyncio.Event) -> list[CycleReport]:
     async with _waking(runtime) as wake_of:
         loops = runtime.loops(wake_of)
         logger.info("working: %s", ", ".join(loop.queue.name for loop in loops))
+        gc.freeze()  # what the application is made of stays to its end: no collection need look through it again
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(loop.run(stop), name=f"{loop.queue.name} loop") for loop in loops]
     return [task.result() for task in running]
