@@ -51,7 +51,7 @@ def populate(pulls: Pulls, seed: int = 5) -> Users:
     users = Users(pulls.emulator, random.Random(seed), set())
     with pulls.emulator.account.lock:
         for name in CRM:
-            for _ in range({"deals": 110, "contacts": 210}.get(name, 15)):
+            for _ in range({"deals": 110, "contacts": 420}.get(name, 15)):
                 users.create(name)
     users.act(150)
     users.purged.clear()
@@ -110,6 +110,8 @@ async def test_a_run_that_ends_at_any_call_is_taken_up_there(pulls: Pulls, strea
         finally:
             pulls.emulator.clear_faults()
         await assert_honest(pulls, stream)
+        cursor = await pulls.cursor(stream)
+        assert (cursor.synced_to is None) == (not cursor.passes or "list" in cursor.passes)
         await pulls.pull(stream, batch_size=1)
         await pulls.assert_equal(stream)
         await forget(pulls)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crm_sync.errors import PullError
 from crm_sync.hubspot.objects import Record
 from crm_sync.pull.transform import UnusableRecordId
 from tests.hubspot.live import add, associate, define
@@ -19,9 +20,28 @@ async def test_silent_loss_in_a_batch(either: Pulls, every: int) -> None:
     for deal in deals:
         table = either.emulator.portal.table("deals")
         either.emulator.portal.update(table, table.records[int(deal)], {"dealstage": "closedlost"})
-    report = (await either.changes("deals"))["deals"]
+    await either.let_time_pass()
+    assert either.hubspot is not None
+    for _ in range(every - 1):  # so that the next one is the one that lacks a record
+        await either.hubspot.batch_read("deals", deals[:1])
+    report = await either.pull("deals")
     assert report.updated == 9
+    assert "one by one" in report.notes[0]
     await either.assert_equal("deals")
+
+
+async def test_a_record_that_no_batch_says_anything_about_is_an_error(pulls: Pulls) -> None:
+    deals = [add(pulls.emulator, "deals", dealname=f"Deal {n}") for n in range(9)]
+    await pulls.full("deals")
+    pulls.emulator.behaviour.silent_loss_every = 1
+    table = pulls.emulator.portal.table("deals")
+    for deal in deals:
+        pulls.emulator.portal.update(table, table.records[int(deal)], {"dealname": "B"})
+    with pytest.raises(PullError, match="answers nothing about the record"):
+        await pulls.changes("deals")
+    pulls.emulator.behaviour.silent_loss_every = 0
+    await pulls.pull("deals")
+    await pulls.assert_equal("deals")
 
 
 async def test_an_email_longer_than_an_index_entry(pulls: Pulls) -> None:
