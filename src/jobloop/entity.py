@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.orm import instrumentation
@@ -43,11 +43,10 @@ class Entities:
             and not self._manager.dispatch.load
         )
 
-    def __call__(self, values: Iterable[Any]) -> Any:
-        values = tuple(values)
+    def __call__(self, values: Sequence[Any]) -> Any:
         entity: Any = self._manager.new_instance()
         attributes = entity.__dict__
-        attributes.update(zip(self._names, values, strict=True))
+        attributes.update(zip(self._names, values, strict=False))
         state = attributes["_sa_instance_state"]
         # A key and no session: that is what SQLAlchemy calls detached.
         state.key = (self._manager.class_, tuple([values[i] for i in self._key]), None)

@@ -296,6 +296,30 @@ async def test_handlers_that_never_wait_do_not_hold_up_the_next_claim(desk: Desk
     assert started[2] < 2 * BATCH
 
 
+async def test_the_next_claim_is_sent_before_a_batch_is_handled(desk: Desk, monkeypatch: Any) -> None:
+    """Rows of a batch are built and handled in one go, so the server would have nothing to do meanwhile."""
+    steps: list[str] = []
+
+    async def handle(rows: list[Any]) -> dict[UUID, Outcome]:
+        steps.append("handle")
+        return await complete_all(rows)
+
+    loop = await warm_loop(desk, batch(handle))
+    claim = loop.store.claim
+
+    async def noting(*arguments: Any, **options: Any) -> Any:
+        steps.append("claim")
+        return await claim(*arguments, **options)
+
+    monkeypatch.setattr(loop.store, "claim", noting)
+    await desk.queue(3 * BATCH)
+    steps.clear()
+
+    assert (await loop.drain()).completed == 3 * BATCH
+
+    assert steps[:7] == ["claim", "claim", "handle", "claim", "handle", "claim", "handle"]
+
+
 async def test_renewals_of_leases_touch_no_index(desk: Desk) -> None:
     """Heap-only updates, as long as the pages have room: nothing of an index is read or written."""
     await desk.sql("ALTER TABLE tickets SET (fillfactor = 50)")
