@@ -118,12 +118,12 @@ async def test_engagements_of_a_busy_deal_take_few_calls(either: Pulls) -> None:
     cold = await either.full(*ENGAGEMENTS)
     await either.assert_equal(*ENGAGEMENTS)
     assert sum(report.inserted for report in cold.values()) == 263
-    # For each: its properties, its list, its recycle bin; and HubSpot's time, once for the client.
-    assert sum(report.calls for report in cold.values()) == 15 + 0
+    # For each: its properties, once a day; its list, with all associations; its recycle bin, once an hour.
+    assert sum(report.calls for report in cold.values()) == 5 + 5 + 5
 
     await either.sql("UPDATE hubspot.properties SET synced_at = now()")
     before = len(either.emulator.calls())
     warm = await either.full(*ENGAGEMENTS)
-    assert len(either.emulator.calls()) - before == sum(report.calls for report in warm.values()) == 10
+    assert len(either.emulator.calls()) - before == sum(report.calls for report in warm.values()) == 5
     changed = await either.changes(*ENGAGEMENTS)
     assert sum(report.calls for report in changed.values()) == 5

@@ -193,3 +193,17 @@ async def test_date_at_midnight_utc(pulls: Pulls) -> None:
     update(pulls, "deals", deal, dealname="B")
     assert (await pulls.changes("deals"))["deals"].updated == 1
     await pulls.assert_equal("deals")
+
+
+async def test_archived_right_after_a_full_pull_is_archived_and_not_removed_by_the_next(pulls: Pulls) -> None:
+    """The recycle bin is not due again; that something is missing is why it is read."""
+    kept, gone = add(pulls.emulator, "contacts", email="a@x.com"), add(pulls.emulator, "contacts", email="b@x.com")
+    await pulls.full("contacts")
+    with pulls.emulator.account.lock:
+        table = pulls.emulator.portal.table("contacts")
+        pulls.emulator.portal.archive(table, table.records[int(gone)])
+    reports = await pulls.full("contacts")
+    assert (reports["contacts"].archived, reports["contacts"].removed) == (1, 0)
+    assert await pulls.sql("SELECT * FROM hubspot.removed_records") == []
+    await pulls.assert_equal("contacts")
+    assert (await pulls.row("contacts", kept)).archived is False

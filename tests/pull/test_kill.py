@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import random
+import signal
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from crm_sync.database import create_engine
 from crm_sync.hubspot import Bucket, Budget, HubSpotClient, LocalRateLimiter, RetryRules
+from crm_sync.pull.cursor import Cursors
 from crm_sync.pull.service import PullService
 from crm_sync.pull.wish import Wants, Wish
 from tests.pull.pulling import Pulls
@@ -22,22 +25,23 @@ _PROCESSES.set_forkserver_preload(["tests.pull.test_kill"])
 _SECONDS = 60
 
 
-def pull(database_url: str, hubspot_url: str, token: str, stream: str, wish: Wish) -> None:
+def pull(database_url: str, hubspot_url: str, token: str, stream: str, wish: Wish, hold_seconds: float) -> None:
     """The whole life of a process."""
 
     async def run() -> None:
         engine = create_engine(database_url)
         limiter = LocalRateLimiter(dict.fromkeys(Bucket, Budget(100_000, 1.0)))
         async with HubSpotClient(hubspot_url, token, rate_limiter=limiter, retries=RetryRules(scale=0)) as client:
-            await PullService(lambda _: client, engine).run(stream, wish)
+            cursors = Cursors(engine, hold_seconds=hold_seconds)
+            await PullService(lambda _: client, engine, cursors=cursors).run(stream, wish)
         await engine.dispose()
 
     asyncio.run(run())
 
 
-async def start(pulls: Pulls, stream: str, **wish: Any) -> ForkServerProcess:
+async def start(pulls: Pulls, stream: str, *, hold_seconds: float = 60, **wish: Any) -> ForkServerProcess:
     url = pulls.engine.url.render_as_string(hide_password=False)
-    arguments = (url, pulls.emulator.url, pulls.emulator.token, stream, Wish(**wish))
+    arguments = (url, pulls.emulator.url, pulls.emulator.token, stream, Wish(**wish), hold_seconds)
     process = _PROCESSES.Process(target=pull, args=arguments, name=f"pull {stream}")
     await asyncio.to_thread(process.start)
     return process
@@ -84,3 +88,22 @@ async def test_a_process_that_is_killed_at_any_call_is_followed_by_one_that_goes
     if users.purged:
         await pulls.full(stream)
     await pulls.assert_equal(stream)
+
+
+@pytest.mark.parametrize("moment", range(4))
+async def test_a_process_that_is_frozen_past_its_hold_writes_nothing_when_it_wakes(pulls: Pulls, moment: int) -> None:
+    """SIGSTOP at any moment, also inside a transaction; another run takes the stream over; SIGCONT."""
+    populate(pulls)
+    process = await start(pulls, "contacts", hold_seconds=3, wants=Wants.FULL, batch_size=1)
+    assert process.pid is not None
+    await calls(pulls, 3 + moment, process)
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        await pulls.release()
+        await pulls.pull("contacts", Wants.FULL)
+        before = await pulls.dump()
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    assert await ends(process) == 1
+    assert await pulls.dump() == before
+    await pulls.assert_equal("contacts")

@@ -51,16 +51,11 @@ class Cursor:
         written = dict(changes)
         if "passes" in written:
             written["passes"] = list(written["passes"])
-        done = await connection.execute(
-            statements.hold_cursor(tuple(written)),
-            {
-                "of_stream": self.stream,
-                "of_holder": self.holder,
-                "seconds": self.hold_seconds,
-                **{f"new_{name}": value for name, value in written.items()},
-            },
+        values = {f"new_{name}": value for name, value in written.items()}
+        held = await connection.execute(
+            statements.hold_cursor(tuple(written)), {**_hold(self.stream, self.holder, self.hold_seconds), **values}
         )
-        if done.rowcount == 0:
+        if held.one_or_none() is None:
             raise StreamLostError(f"Another run took the stream {self.stream} over; this one ends.")
         for name, value in changes.items():
             setattr(self, name, value)
@@ -101,7 +96,8 @@ class Cursors:
         return _cursor({"stream": stream, **(row or {}), "holder": uuid4()})
 
     async def _take(self, stream: str, holder: UUID) -> Cursor:
-        values = {"stream": stream, "holder": holder, "seconds": self._hold_seconds}
+        seconds = self._hold_seconds
+        values = {"stream": stream, "holder": holder, "seconds": seconds, "timeout_ms": _ms(seconds)}
         async with self._engine.begin() as connection:
             row = (await connection.execute(statements.take_cursor(), values)).mappings().one_or_none()
             if row is not None:
@@ -111,7 +107,7 @@ class Cursors:
 
     async def _renew(self, stream: str, holder: UUID) -> None:
         """Waits for HubSpot can be long. A database that is away for a moment is no reason to give up."""
-        values = {"of_stream": stream, "of_holder": holder, "seconds": self._hold_seconds}
+        values = _hold(stream, holder, self._hold_seconds)
         while True:
             await asyncio.sleep(self._hold_seconds / 3)
             try:
@@ -124,9 +120,19 @@ class Cursors:
         """Without it, whoever comes next waits until the hold ends by itself."""
         try:
             async with self._engine.begin() as connection:
-                await connection.execute(statements.release_cursor(), {"of_stream": stream, "of_holder": holder})
+                values = {"of_stream": stream, "of_holder": holder, "timeout_ms": _ms(self._hold_seconds)}
+                await connection.execute(statements.release_cursor(), values)
         except (sa.exc.DBAPIError, OSError):
             return
+
+
+def _hold(stream: str, holder: UUID, seconds: float) -> dict[str, Any]:
+    return {"of_stream": stream, "of_holder": holder, "seconds": seconds, "timeout_ms": _ms(seconds)}
+
+
+def _ms(seconds: float) -> str:
+    """As PostgreSQL takes a setting."""
+    return str(max(int(seconds * 1000), 1))
 
 
 def _cursor(row: Mapping[Any, Any]) -> Cursor:

@@ -81,6 +81,7 @@ class PropertyDefinitions:
             for one in found
         ]
         async with self._engine.begin() as connection:
+            await cursor.move(connection)  # refused when another run has the stream now, and its definitions
             former = await connection.execute(
                 sa.delete(properties)
                 .where(properties.c.object_type == object_type)

@@ -102,7 +102,8 @@ class PullEngine:
         now = await self._hubspot_time()
         since = wish.since or cursor.synced_to
         if wish.wants is Wants.FULL or since is None:
-            passes, changes = full_passes(), Window(now, now)
+            archived_at = None if wish.catch_up else cursor.archived_at
+            passes, changes = full_passes(now, margins, archived_at=archived_at), Window(now, now)
         else:
             passes = incremental_passes(
                 now,
@@ -121,8 +122,21 @@ class PullEngine:
             await cursor.move(connection, **moves)
 
     async def _passes(self, journey: _Journey) -> None:
-        while journey.cursor.passes:
-            await self._pass(Pass(journey.cursor.passes[0]), journey)
+        cursor = journey.cursor
+        while cursor.passes:
+            if cursor.passes[0] == Pass.MISSING and await self._may_be_archived(journey):
+                async with self._engine.begin() as connection:
+                    await cursor.move(connection, passes=(Pass.ARCHIVED, *cursor.passes))
+            await self._pass(Pass(cursor.passes[0]), journey)
+
+    async def _may_be_archived(self, journey: _Journey) -> bool:
+        """Whether something is missing and the recycle bin, where it may be, was not read since the run was planned."""
+        cursor = journey.cursor
+        if journey.wish.dry_run or cursor.archived_at == cursor.window_to:
+            return False
+        async with self._engine.connect() as connection:
+            found = await connection.execute(statements.missing_ids(journey.stream.table), {"after": 0, "most": 1})
+            return found.first() is not None
 
     async def _pass(self, name: Pass, journey: _Journey) -> None:
         report = journey.report

@@ -1,6 +1,6 @@
 """The window of changes that an incremental run fetches, and the plan of a run: which passes, in which order (pure).
 
-    full         list → archived → missing
+    full         list → archived, when due or something is missing → missing
     incremental  changes → archived, when due → associations, when due → missing
 
 A run that was cut off leaves its passes in the cursor; the next one takes them up where it stopped.
@@ -61,8 +61,10 @@ def window(since: datetime, now: datetime, margins: Margins, *, exact: bool = Fa
     return Window(since if exact else since - margins.overlap, now - margins.lag)
 
 
-def full_passes() -> tuple[Pass, ...]:
-    return (Pass.LIST, Pass.ARCHIVED, Pass.MISSING)
+def full_passes(now: datetime, margins: Margins, *, archived_at: datetime | None) -> tuple[Pass, ...]:
+    """A listing shows what left it, so the recycle bin is read when it is due, or when something is missing."""
+    archived = (Pass.ARCHIVED,) if _is_due(archived_at, margins.archived, now) else ()
+    return (Pass.LIST, *archived, Pass.MISSING)
 
 
 def incremental_passes(
@@ -76,12 +78,13 @@ def incremental_passes(
 ) -> tuple[Pass, ...]:
     """`archived_at` and `associations_at` are the ends of the last such passes; `catch_up` takes both now."""
 
-    def is_due(last: datetime | None, interval: timedelta) -> bool:
-        return catch_up or last is None or last + interval <= now
-
     passes = [Pass.CHANGES]
-    if is_due(archived_at, margins.archived):
+    if catch_up or _is_due(archived_at, margins.archived, now):
         passes.append(Pass.ARCHIVED)
-    if has_targets and is_due(associations_at, margins.associations):
+    if has_targets and (catch_up or _is_due(associations_at, margins.associations, now)):
         passes.append(Pass.ASSOCIATIONS)
     return (*passes, Pass.MISSING)
+
+
+def _is_due(last: datetime | None, interval: timedelta, now: datetime) -> bool:
+    return last is None or last + interval <= now
