@@ -149,7 +149,7 @@ class Lanes:
         """The next batch of a lane, and the ids that it is all of."""
         records: list[Record] = []
         read_at, start = self._clock.now(), lane.range.start
-        enough = self._batch_size if self._highest else min(self._batch_size, _FIRST_PAGES * self._listing.page_size)
+        enough = self._enough()
         while True:
             page = await self._listing.page(lane.range.token)
             self._report.pages += 1
@@ -174,6 +174,12 @@ class Lanes:
             with_associations=not self._listing.is_archived,
         )
         return batch, covered
+
+    def _enough(self) -> int:
+        """Records to a batch. What a lane has read and not handed on is lost when the run is stopped."""
+        if not self._highest:
+            return min(self._batch_size, _FIRST_PAGES * self._listing.page_size)
+        return self._batch_size if self._highest < 0 else max(self._batch_size // self._width, self._listing.page_size)
 
     async def _page_by_page(self, after: str | None) -> AsyncIterator[Batch]:
         """As HubSpot's own `after` leads, whatever the order."""
