@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import signal
 import subprocess
@@ -10,9 +11,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from crm_sync.pull.streams import STANDARD
+from crm_sync.cli.pull_outcome import summary
+from crm_sync.pull.report import StreamReport
+from crm_sync.pull.streams import OTHERS, STANDARD
+from crm_sync.pull_now import Pulled, State
 from hubspot_emulator import EmulatorServer
 from tests.application import eventually
 from tests.cli.shell import Shell, failed
@@ -171,6 +176,26 @@ async def test_a_spent_daily_limit_says_when_it_goes_on_and_the_run_waits(
     assert shell.run("pull", "contacts").returncode == 0
     (row,) = await database.runs()  # the same one: nothing piles up
     assert row.status == "Complete"
+
+
+def test_nothing_in_a_table_of_80_columns_is_cut() -> None:
+    counts = {"fetched": 1_234_567, "inserted": 1_200_000, "updated": 34_567, "unchanged": 123_456, "calls": 98_765}
+    more = {"archived": 12_345, "associations": 7_654_321, "calls_saved": 1_234_567, "seconds": 12_345.6}
+    every = [Pulled(name, State.DONE, StreamReport(name, **counts, **more)) for name in (*STANDARD, *OTHERS)]
+    lines = rendered(every)
+    names = [line.split()[1] for line in lines if line.startswith("│")]
+    assert names == [*STANDARD, *OTHERS, "all"]
+    assert any("1,200,000" in line.split() for line in lines)
+    assert "removed" not in " ".join(lines)
+    assert lines[0].strip() == "Pulled"
+    assert rendered([Pulled("deals", State.FAILED, StreamReport("deals", calls=1))])[0].strip() == "Not pulled"
+
+
+def rendered(pulled: list[Pulled]) -> list[str]:
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    with console.capture() as captured:
+        console.print(summary(pulled, console))
+    return captured.get().splitlines()
 
 
 @pytest.mark.parametrize(

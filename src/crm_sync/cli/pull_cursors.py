@@ -1,7 +1,7 @@
 """crm-sync pull cursors"""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +20,7 @@ def pull_cursors(
 ) -> None:
     """How far each stream is: up to when every change is here, when it was last read whole, what is half done."""
     from crm_sync.cli.opening import with_runtime
-    from crm_sync.cli.screen import console, table
+    from crm_sync.cli.screen import console, fitting_table, short_time
     from crm_sync.pull.cursor_rows import CursorRows
 
     async def ask(runtime: "Runtime") -> "list[CursorRow]":
@@ -32,13 +32,15 @@ def pull_cursors(
     elif not rows:
         typer.echo("Nothing was pulled yet.")
     else:
-        headings = ("stream", "synced to", "full", "archived", "associations", "still to do", "held until")
-        cells = [
-            (
-                *(row.stream, row.synced_to, row.full_at, row.archived_at, row.associations_at),
-                ", ".join(row.passes) or None,
-                row.held_until,
-            )
-            for row in rows
-        ]
-        console().print(table("Cursors", headings, cells))
+        columns: dict[str, list[Any]] = {
+            "stream": [row.stream for row in rows],
+            "synced to": [short_time(row.synced_to) for row in rows],
+            "full": [short_time(row.full_at) for row in rows],
+            "archived": [short_time(row.archived_at) for row in rows],
+            "assoc.": [short_time(row.associations_at) for row in rows],
+            "still to do": [", ".join(row.passes) or None for row in rows],
+            "held": [f"to {row.held_until:%H:%M:%S}" if row.held_until else None for row in rows],
+        }
+        least = ("archived", "assoc.", "held", "still to do")
+        screen = console()
+        screen.print(fitting_table(screen, "Cursors, UTC", columns, texts=list(columns), least=least))

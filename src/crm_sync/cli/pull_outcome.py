@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from crm_sync.pull_now import Pulled
 
 _COUNTS = ("inserted", "updated", "unchanged", "archived", "removed", "associations", "issues", "calls", "calls_saved")
-_HEADINGS = {"associations": "assoc.", "calls_saved": "saved"}
+_HEADINGS = {
+    "inserted": "new",
+    "updated": "changed",
+    "unchanged": "same",
+    "associations": "assoc.",
+    "calls_saved": "saved",
+}
+#: Left out where all are zero, and from the first on where the screen is narrow.
+_LEAST = ("/1,000", "saved", "removed", "archived", "same", "seconds", "assoc.", "issues")
 DONE, PARTIAL, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -52,30 +63,15 @@ def _as_dict(pulled: "Sequence[Pulled]") -> dict[str, Any]:
 
 
 def _print(pulled: "Sequence[Pulled]") -> None:
-    from crm_sync.cli.screen import console, table
+    from crm_sync.cli.screen import console
     from crm_sync.pull_now import State
 
     stopped = [one for one in pulled if one.state is State.STOPPED]
     not_begun = [one for one in stopped if one.run_id is None and not one.report.calls]
     shown = [one for one in pulled if one.state is not State.SKIPPED and one not in not_begun]
-    rows: list[list[Any]] = [
-        [
-            one.stream,
-            *(getattr(one.report, name) for name in _COUNTS),
-            one.report.calls_per_1000,
-            one.report.seconds,
-            one.state.value,
-        ]
-        for one in shown
-    ]
-    if len(shown) > 1:
-        sums = [sum(getattr(one.report, name) for one in shown) for name in _COUNTS]
-        fetched, calls = sum(one.report.fetched for one in shown), sum(one.report.calls for one in shown)
-        rows.append(["all", *sums, 1000 * calls / fetched if fetched else None, None, ""])
-    numbers = (*(_HEADINGS.get(name, name) for name in _COUNTS), "per 1,000", "seconds")
-    title = "Dry run: nothing was written" if any(one.report.is_dry_run for one in shown) else "Pulled"
     if shown:
-        console().print(table(title, ("stream", *numbers, ""), rows, numbers=numbers))
+        screen = console()
+        screen.print(summary(shown, screen))
     for one in pulled:
         for words in (*_verdict(one), *(f"{one.stream}: {note}" for note in one.report.notes)):
             colour = typer.colors.RED if one.state in (State.FAILED, State.WAITING) else typer.colors.YELLOW
@@ -85,6 +81,33 @@ def _print(pulled: "Sequence[Pulled]") -> None:
         later = f" Not begun: {', '.join(one.stream for one in not_begun)}." if not_begun else ""
         words = f"Stopped: {kept}. What came is kept, and the next pull goes on from there.{later}"
         typer.secho(words, fg=typer.colors.YELLOW, err=True)
+
+
+def summary(shown: "Sequence[Pulled]", screen: "Console") -> "Table":
+    """The streams and their sums, as wide as the screen is."""
+    from crm_sync.cli.screen import fitting_table
+    from crm_sync.pull_now import State
+
+    columns: dict[str, list[Any]] = {"stream": [one.stream for one in shown]}
+    columns |= {_HEADINGS.get(name, name): [getattr(one.report, name) for one in shown] for name in _COUNTS}
+    columns |= {
+        "/1,000": [one.report.calls_per_1000 for one in shown],
+        "seconds": [one.report.seconds for one in shown],
+        "": [one.state.value for one in shown],
+    }
+    if len(shown) > 1:
+        fetched, calls = sum(one.report.fetched for one in shown), sum(one.report.calls for one in shown)
+        sums = {name: sum(values) for name, values in columns.items() if isinstance(values[0], int)}
+        sums |= {"stream": "all", "": "", "/1,000": 1000 * calls / fetched if fetched else None, "seconds": None}
+        for name, values in columns.items():
+            values.append(sums[name])
+    if any(one.report.is_dry_run for one in shown):
+        title = "Dry run: nothing was written"
+    elif any(one.state is State.DONE or one.report.fetched for one in shown):
+        title = "Pulled"
+    else:
+        title = "Not pulled"
+    return fitting_table(screen, title, columns, texts=("stream", ""), least=_LEAST)
 
 
 def _verdict(one: "Pulled") -> list[str]:

@@ -11,7 +11,17 @@ if TYPE_CHECKING:
     from crm_sync.pull.run_rows import RunRow
     from crm_sync.runtime import Runtime
 
-_COUNTS = ("inserted", "updated", "archived", "removed", "associations", "issues", "calls")
+_COUNTS = {
+    "fetched": "fetched",
+    "inserted": "new",
+    "updated": "changed",
+    "associations": "assoc.",
+    "issues": "issues",
+    "calls": "calls",
+}
+_TEXTS = ("stream", "wants", "status", "started")
+#: Left out where all are zero, and from the first on where the screen is narrow.
+_LEAST = ("assoc.", "issues", "changed", "new", "calls", "fetched", "seconds", "started")
 
 
 def runs(
@@ -23,7 +33,7 @@ def runs(
 ) -> None:
     """The pulls that were asked for: waiting, under way and ended, with counts, calls, duration and error."""
     from crm_sync.cli.opening import with_runtime
-    from crm_sync.cli.screen import console, table
+    from crm_sync.cli.screen import console, fitting_table
 
     async def ask(runtime: "Runtime") -> "list[RunRow]":
         wanted = runtime.pull.expand(*streams) if streams else ()
@@ -35,16 +45,22 @@ def runs(
     elif not rows:
         typer.echo("There were no runs.")
     else:
-        shown = ["assoc." if name == "associations" else name for name in _COUNTS]
-        headings = ("run", "stream", "wants", "status", "started", "seconds", "fetched", *shown)
-        numbers = ("run", "seconds", "fetched", *shown)
-        console().print(table("Runs", headings, [_cells(row) for row in rows], numbers=numbers))
+        screen, columns = console(), _columns(rows)
+        screen.print(fitting_table(screen, "Runs, UTC", columns, texts=_TEXTS, least=_LEAST))
         for row in rows:
             if row.why:
                 typer.echo(f"{row.id} {row.stream}: {row.why}")
 
 
-def _cells(row: "RunRow") -> list[Any]:
-    counts = [row.report.get(name) for name in ("fetched", *_COUNTS)]
-    started = f"{row.started_at:%m-%d %H:%M:%S}" if row.started_at else None
-    return [str(row.id), row.stream, row.wants, row.standing, started, row.seconds, *counts]
+def _columns(rows: "list[RunRow]") -> dict[str, list[Any]]:
+    from crm_sync.cli.screen import short_time
+
+    return {
+        "run": [str(row.id) for row in rows],
+        "stream": [row.stream for row in rows],
+        "wants": [row.wants for row in rows],
+        "status": [row.standing for row in rows],
+        "started": [short_time(row.started_at) for row in rows],
+        "seconds": [row.seconds for row in rows],
+        **{heading: [row.report.get(name) for row in rows] for name, heading in _COUNTS.items()},
+    }

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +26,31 @@ def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[Any]], *,
     for row in rows:
         made.add_row(*(shown(value) for value in row))
     return made
+
+
+def fitting_table(
+    screen: Console, title: str, columns: Mapping[str, Sequence[Any]], *, texts: Sequence[str], least: Sequence[str]
+) -> Table:
+    """A table of columns (heading → values) in which nothing wraps; those that are not `texts` are numbers.
+
+    Of `least`, what says nothing is left out, and then the first ones until the rest fits the screen.
+    """
+    kept = {name: values for name, values in columns.items() if name not in least or any(values)}
+    spare = [name for name in least if name in kept]
+    while True:
+        numbers = [name for name in kept if name not in texts]
+        made = table(title, list(kept), zip(*kept.values(), strict=True), numbers=numbers)
+        for column in made.columns:
+            column.no_wrap = True
+        wide = screen.options.update(max_width=10_000)
+        if not spare or Measurement.get(screen, wide, made).maximum <= screen.width:
+            return made
+        del kept[spare.pop(0)]
+
+
+def short_time(at: datetime | None) -> str | None:
+    """ "11-22 05:14", UTC."""
+    return None if at is None else f"{at.astimezone(UTC):%m-%d %H:%M}"
 
 
 def facts(title: str, pairs: Mapping[str, Any]) -> Table:

@@ -44,7 +44,7 @@ class RunRow:
     def standing(self) -> str:
         """For people: Queued (and until when it waits), Processing, Complete, Error or Cancelled."""
         if self.status is SyncRunStatus.Queued and self.next_retry_at is not None:
-            return f"Queued, {self.next_retry_at:%m-%d %H:%M:%S}"
+            return f"Queued, {self.next_retry_at:%m-%d %H:%M}"
         return "Cancelled" if self.status is None else self.status.value
 
     @property
