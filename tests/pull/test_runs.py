@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -103,6 +104,22 @@ async def test_a_refused_token_fails_and_keeps_the_report(runtime: Runtime, pull
     assert row.report["calls"] > 0
 
 
+async def test_the_log_has_a_line_for_each_end(
+    runtime: Runtime, pulls: Pulls, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "crm_sync.pull.runs")
+    pulls.emulator.fault("403", path="*objects/deals*", times=0)
+    done, failed = await run_of(pulls, stream="companies"), await run_of(pulls, stream="deals")
+    for _ in range(2):
+        await worked(runtime)
+    lines = {line.split(" (")[0]: (level, line) for name, level, line in caplog.record_tuples if name.endswith("runs")}
+    level, line = lines["pulled companies"]
+    new = (await only(pulls, done)).report["inserted"]
+    assert (level, f"run {done}): {new} new, 0 changed" in line, " calls, " in line) == (logging.INFO, True, True)
+    level, line = lines["the pull of deals"]
+    assert (level, (await only(pulls, failed)).error in line) == (logging.WARNING, True)
+
+
 async def test_another_token_helps_where_the_stream_s_own_is_refused(migrated_url: str, pulls: Pulls) -> None:
     pulls.emulator.seed(7, **SEED)
     own = pulls.emulator.add_token("pat-of-contacts", status="revoked")
@@ -144,7 +161,8 @@ async def test_a_stream_that_another_run_has_is_waited_for(runtime: Runtime, pul
     run_id = await run_of(pulls, stream="contacts")
     assert (await worked(runtime)).snoozed == 1
     row = await only(pulls, run_id)
-    assert timedelta(seconds=30) < row.next_retry_at - row.now < timedelta(seconds=45)
+    assert timedelta(0) < row.next_retry_at - row.now <= timedelta(seconds=5)
+    assert row.report["error"] == "Another run has contacts now; this one goes on by itself when that has ended."
     assert row.retry_count == 0
 
 

@@ -13,9 +13,8 @@ from jobloop.outcome import describe
 
 #: When HubSpot does not say how long a move between data centres takes.
 MIGRATION: Final = timedelta(hours=1)
-#: A stream that another run has just left may be had at once.
-_AFTER: Final = timedelta(seconds=1)
-_BUSY: Final = timedelta(seconds=15)
+#: A run that goes well lets its stream go at its end, long before its hold would end by itself.
+BUSY: Final = timedelta(seconds=3)
 
 
 def outcome_of(exc: Exception, *, resets_at: datetime) -> Outcome:
@@ -27,7 +26,7 @@ def outcome_of(exc: Exception, *, resets_at: datetime) -> Outcome:
             asked = exc.retry_after_seconds
             return Snooze(MIGRATION if asked is None else timedelta(seconds=asked))
         case StreamBusyError():
-            return Snooze(_BUSY if exc.until is None else exc.until + _AFTER)
+            return Snooze(BUSY)
         case StreamLostError():
             return Retry(str(exc))
         case Unauthorized() | MissingScopes() | Misconfigured():
@@ -42,6 +41,8 @@ def sentence(exc: Exception) -> str:
     """For people: the error column, a report, a command."""
     if isinstance(exc, HubSpotError):
         return exc.summary
+    if isinstance(exc, StreamBusyError):
+        return f"Another run has {exc.stream} now; this one goes on by itself when that has ended."
     if isinstance(exc, PullError | SettingsError):
         return str(exc)
     return describe(exc)

@@ -8,13 +8,14 @@ uncounted, and whoever takes it next goes on where the stream's cursor stands.
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from crm_sync.errors import PullError
+from crm_sync.errors import PullError, StreamBusyError
 from crm_sync.hubspot.errors import DailyLimit, HubSpotError
 from crm_sync.models import SyncRun, SyncRunStatus, queue_pauses
 from crm_sync.pull.live_report import LiveReport
@@ -22,7 +23,9 @@ from crm_sync.pull.report import Observer, StreamReport, ignore
 from crm_sync.pull.run_outcome import next_midnight, outcome_of
 from crm_sync.pull.service import PullService
 from crm_sync.pull.wish import BATCH_SIZE, Wants, Wish
-from jobloop import Complete, JobQueue, Outcome, RetryPolicy, Statuses
+from jobloop import Complete, Fail, JobQueue, Outcome, RetryPolicy, Snooze, Statuses
+
+logger = logging.getLogger(__name__)
 
 PULLS: Final = "pulls"
 
@@ -98,7 +101,9 @@ class Runs:
                 outcome = outcome_of(exc, resets_at=await self._reset_after(exc, row.stream))
                 live.failed(exc)
                 self._observe(live.report)
+                _log_failure(live.report, row.id, exc, outcome)
                 return outcome
+            _log_end(live.report, row.id)
             return Complete(values={"report": live.as_json(), "finished_at": live.now})
 
     async def _reset_after(self, exc: Exception, stream: str) -> datetime:
@@ -112,3 +117,22 @@ class Runs:
             if resets_at is not None and resets_at > now:
                 return resets_at
         return next_midnight(now)
+
+
+def _log_end(report: StreamReport, run_id: int) -> None:
+    counts = (report.inserted, report.updated, report.unchanged, report.removed, report.associations)
+    logger.info(
+        "pulled %s (%s, run %d): %d new, %d changed, %d same, %d removed, %d associations; %d calls, %.1f s",
+        *(report.stream, report.wants, run_id, *counts, report.calls, report.seconds),
+    )
+
+
+def _log_failure(report: StreamReport, run_id: int, exc: Exception, outcome: Outcome) -> None:
+    """One that finds its stream taken looks again every few seconds: that is no news."""
+    level = logging.DEBUG if isinstance(exc, StreamBusyError) else logging.WARNING
+    then = (
+        "for good" if isinstance(outcome, Fail) else "it waits" if isinstance(outcome, Snooze) else "it is tried again"
+    )
+    logger.log(
+        level, "the pull of %s (%s, run %d) failed, %s: %s", report.stream, report.wants, run_id, then, report.error
+    )
