@@ -8,13 +8,14 @@ next worker takes up. A dry run is no run: it leaves no row.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from crm_sync.database import database_errors
 from crm_sync.errors import QueuePausedError, StreamBusyError
+from crm_sync.hubspot.errors import Unauthorized
 from crm_sync.models import SyncRunStatus
 from crm_sync.pull.cursor_rows import CursorRows
 from crm_sync.pull.report import Observer, StreamReport
@@ -49,9 +50,15 @@ class Pulled:
 
 
 class PullNow:
-    """One invocation: several streams side by side, as many as HUBSPOT_PULL_CONCURRENCY allows."""
+    """One invocation: several streams side by side, as many as HUBSPOT_PULL_CONCURRENCY allows.
 
-    def __init__(self, runtime: Runtime, observe: Observer) -> None:
+    `say` is told in words what is waited for. When HubSpot refuses the general token, streams that would use it and
+    have not begun are not begun.
+    """
+
+    def __init__(self, runtime: Runtime, observe: Observer, say: Callable[[str], None] = lambda _words: None) -> None:
+        self._say = say
+        self._refusal: str | None = None  # what HubSpot said of the general token
         self._runtime = runtime
         self._observe = observe
         self._rows = runtime.pulls.rows
@@ -93,6 +100,9 @@ class PullNow:
 
     async def _one(self, stream: str, wish: Wish) -> Pulled:
         async with self._gate:
+            settings = self._runtime.settings
+            if self._refusal is not None and settings.api_key(stream) == settings.HUBSPOT_API_KEY:
+                return self._pulled(stream, State.FAILED, self._refusal)
             if wish.dry_run:
                 return await self._dry(stream, wish)
             async with database_errors(self._runtime.url):
@@ -107,7 +117,7 @@ class PullNow:
         try:
             await self._runtime.pull.run(stream, wish, self._show)
         except Exception as exc:
-            return self._pulled(stream, State.FAILED, error=sentence(exc))
+            return self._pulled(stream, State.FAILED, self._refused(exc) or sentence(exc))
         return self._pulled(stream, State.DONE)
 
     async def _attempt(self, stream: str, run_id: int) -> Pulled | None:
@@ -121,11 +131,11 @@ class PullNow:
         if not runs.worked and row.report:
             self._show(StreamReport.of(row.report))
         if row.is_over:
-            return self._ended(row)
+            return self._ended(row, self._refused(runs.failure))
         if row.next_retry_at is not None and row.next_retry_at > datetime.now(UTC):
             if not isinstance(runs.failure, StreamBusyError):
                 return self._ended(row)
-            await self._wait_for(stream)
+            await self._wait_for(stream, runs.failure.until)
             await self._rows.hurry(run_id)
             return None
         if row.status is SyncRunStatus.Processing:
@@ -135,15 +145,24 @@ class PullNow:
         await asyncio.sleep(_POLL_SECONDS)
         return None
 
-    async def _wait_for(self, stream: str) -> None:
-        """Until nobody has the stream; meanwhile its run is shown."""
+    def _refused(self, exc: Exception | None) -> str | None:
+        """The sentence, the first one for all streams, if it is the general token that HubSpot refused."""
+        if isinstance(exc, Unauthorized) and self._runtime.settings.HUBSPOT_API_KEY is not None:
+            self._refusal = self._refusal or sentence(exc)
+            return self._refusal
+        return None
+
+    async def _wait_for(self, stream: str, until: datetime | None) -> None:
+        """Until nobody has the stream; meanwhile its run is shown. `until` is when it loses it if it is dead."""
+        silent = f" If nothing more is heard of it, that is at {until.astimezone(UTC):%H:%M:%S} UTC." if until else ""
+        self._say(f"Another run has {stream}; waiting for its end.{silent}")
         while await self._cursors.is_held(stream):
             other = await self._rows.under_way(stream)
             if other is not None and other.report:
                 self._observe(StreamReport.of({"stream": stream, **other.report}))
             await asyncio.sleep(_POLL_SECONDS)
 
-    def _ended(self, row: RunRow) -> Pulled:
+    def _ended(self, row: RunRow, refusal: str | None = None) -> Pulled:
         report = StreamReport.of({"stream": row.stream, **row.report})
         self._reports[row.stream] = report
         if row.status is SyncRunStatus.Complete:
@@ -152,7 +171,7 @@ class PullNow:
             error = row.error or report.error
             return self._pulled(row.stream, State.WAITING, error, row.next_retry_at, run_id=row.id)
         error = row.error if row.status is SyncRunStatus.Error else "Somebody cancelled the run."
-        return self._pulled(row.stream, State.FAILED, error, run_id=row.id)
+        return self._pulled(row.stream, State.FAILED, refusal or error, run_id=row.id)
 
     def _pulled(
         self,

@@ -163,6 +163,20 @@ async def test_some_streams_that_fail_are_1_all_of_them_2(shell: Shell, hubspot:
     assert "companies: 403" in failed(shell.run("pull", "companies"), 2)
 
 
+async def test_a_refused_token_is_one_sentence_and_no_row_for_each_stream(shell: Shell, database: Database) -> None:
+    words = failed(shell.run("pull", "all", HUBSPOT_API_KEY="pat-wrong"), 2)
+    assert "contacts and 17 more: 401" in words
+    assert words.count("401") == words.count("Check HUBSPOT_API_KEY") == 1
+    assert len(await database.runs()) <= 3  # those that were under way
+
+
+async def test_what_people_cannot_act_on_is_not_said(shell: Shell) -> None:
+    words = shell.run("pull", "all").stderr
+    assert "divisions, memberships, events: not in this account, skipped (HUBSPOT_CUSTOM_OBJECTS names them)." in words
+    assert "have no pipelines" not in words
+    assert "One call had" not in words
+
+
 async def test_a_spent_daily_limit_says_when_it_goes_on_and_the_run_waits(
     shell: Shell, hubspot: EmulatorServer, database: Database
 ) -> None:
@@ -209,6 +223,8 @@ def rendered(pulled: list[Pulled]) -> list[str]:
         (["contacts", "--batch-size", "0"], "--batch-size"),
         (["contacts", "--batch-size", "many"], "--batch-size"),
         (["associations", "--from", "contacts", "--to", "deal"], "There is no stream 'deal'"),
+        (["associations", "--from", "owners", "--to", "deals"], "owners is no stream of records; it has no assoc"),
+        (["associations", "--from", "contacts", "--to", "forms"], "forms is no stream of records; it has no assoc"),
         (["associations", "--from", "contacts"], "Missing option '--to'"),
         (["reset", "contats", "--yes"], "There is no stream 'contats'"),
         (["issues", "contats"], "There is no stream 'contats'"),
@@ -396,7 +412,8 @@ async def test_a_running_application_that_was_quicker_is_followed(
     await eventually(database.runs, lambda rows: len(rows) == 2 and rows[1].next_retry_at is not None)
     said, _ = await asyncio.to_thread(process.communicate, timeout=30)
     assert process.returncode == 0, said
-    assert json.loads(said)["streams"][0]["run"] == (await database.runs())[1].id
+    assert "Another run has companies; waiting for its end. If nothing more is heard of it, that is at " in said
+    assert json.loads(said[said.index("{") :])["streams"][0]["run"] == (await database.runs())[1].id
     assert [row.status for row in await database.runs()] == ["Complete"] * 2
     worker.send_signal(signal.SIGTERM)
     worker.communicate(timeout=30)

@@ -79,6 +79,10 @@ async def test_a_row_says_what_it_wants(runtime: Runtime, pulls: Pulls) -> None:
         ({"stream": "engagements"}, "engagements stands for notes, calls, emails, meetings, tasks"),
         ({"stream": "contacts", "wants": "everything"}, "A run wants one of changes, full, associations, not"),
         ({"stream": "contacts", "batch_size": 0}, "A batch size is a number from 1 to 10,000, not 0."),
+        (
+            {"stream": "contacts", "since": datetime(2099, 1, 1, tzinfo=UTC)},
+            "'2099-01-01 00:00:00 UTC' is yet to come.",
+        ),
         ({"stream": "contacts", "targets": ["owners"]}, "owners is no stream of records"),
         ({"stream": "memberships"}, "The HubSpot account has no custom object 'memberships'"),
     ],

@@ -21,6 +21,10 @@ _HEADINGS = {
 }
 #: Left out where all are zero, and from the first on where the screen is narrow.
 _LEAST = ("/1,000", "saved", "removed", "archived", "same", "seconds", "assoc.", "issues")
+#: How many streams with the same end are named.
+_NAMED = 6
+#: Ends of notes that tell nothing to act on: shown with --debug, and in JSON.
+_DETAILS = (" have no pipelines.", "One call had the events of every type.")
 DONE, PARTIAL, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -63,22 +67,32 @@ def _as_dict(pulled: "Sequence[Pulled]") -> dict[str, Any]:
 
 
 def _print(pulled: "Sequence[Pulled]") -> None:
+    from crm_sync.cli.opening import debug
     from crm_sync.cli.screen import console
     from crm_sync.pull_now import State
 
     stopped = [one for one in pulled if one.state is State.STOPPED]
-    not_begun = [one for one in stopped if one.run_id is None and not one.report.calls]
+    not_begun = [
+        one
+        for one in pulled
+        if one.state in (State.STOPPED, State.FAILED) and one.run_id is None and not one.report.calls
+    ]
     shown = [one for one in pulled if one.state is not State.SKIPPED and one not in not_begun]
     if shown:
         screen = console()
         screen.print(summary(shown, screen))
+    said: set[str] = set()
     for one in pulled:
-        for words in (*_verdict(one), *(f"{one.stream}: {note}" for note in one.report.notes)):
+        alike = [each.stream for each in pulled if each.error == one.error and each.state is one.state]
+        notes = [note for note in one.report.notes if debug.get() or not note.endswith(_DETAILS)]
+        for words in (*_verdict(one, alike), *(f"{one.stream}: {note}" for note in notes)):
             colour = typer.colors.RED if one.state in (State.FAILED, State.WAITING) else typer.colors.YELLOW
-            typer.secho(words, fg=colour, err=True)
+            if words not in said:
+                typer.secho(words, fg=colour, err=True)
+            said.add(words)
     if stopped:
         kept = ", ".join(one.stream for one in stopped if one not in not_begun) or "nothing had begun"
-        later = f" Not begun: {', '.join(one.stream for one in not_begun)}." if not_begun else ""
+        later = f" Not begun: {', '.join(one.stream for one in stopped if one in not_begun)}." if not_begun else ""
         words = f"Stopped: {kept}. What came is kept, and the next pull goes on from there.{later}"
         typer.secho(words, fg=typer.colors.YELLOW, err=True)
 
@@ -110,11 +124,13 @@ def summary(shown: "Sequence[Pulled]", screen: "Console") -> "Table":
     return fitting_table(screen, title, columns, texts=("stream", ""), least=_LEAST)
 
 
-def _verdict(one: "Pulled") -> list[str]:
+def _verdict(one: "Pulled", alike: Sequence[str]) -> list[str]:
+    """What is to be said of it; of others with the same end in the same words."""
     from crm_sync.pull_now import State
 
     if one.state is State.WAITING and one.goes_on_at is not None:
         where = f"`crm-sync serve` or `worker`, or with `crm-sync pull {one.stream}`"
         when = f"{one.goes_on_at:%Y-%m-%d %H:%M:%S} UTC"
         return [f"{one.stream}: {one.error}", f"  It goes on where it stopped, at {when} in a running {where}."]
-    return [f"{one.stream}: {one.error}"] if one.error else []
+    names = ", ".join(alike) if len(alike) <= _NAMED else f"{alike[0]} and {len(alike) - 1} more"
+    return [f"{names}: {one.error}"] if one.error else []

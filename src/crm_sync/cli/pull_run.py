@@ -13,24 +13,26 @@ if TYPE_CHECKING:
 
 def run(names: Sequence[str], wish: "Wish", *, as_json: bool) -> None:
     """Pull the streams that the names stand for; ends the command with its exit code."""
-    from crm_sync.cli.opening import read_settings, with_runtime
+    from crm_sync.cli.opening import read_settings, say, with_runtime
     from crm_sync.cli.pull_outcome import exit_code, print_outcome
     from crm_sync.cli.pull_progress import watching
     from crm_sync.clients import require_any_token
     from crm_sync.pull.report import StreamReport
+    from crm_sync.pull.wish import Wants
     from crm_sync.pull_now import Pulled, PullNow, State
 
-    settings = read_settings()
+    settings = read_settings(log_level="ERROR")  # what HubSpot refused is in the sentence at the end
     require_any_token(settings)
 
     async def pull(runtime: "Runtime") -> "list[Pulled]":
         _stop_when_told()
-        streams = runtime.pull.expand(*names)
-        runtime.pull.expand(*(wish.targets or ()))
+        expand = runtime.pull.expand_records if wish.wants is Wants.ASSOCIATIONS else runtime.pull.expand
+        streams = expand(*names)
+        runtime.pull.expand_records(*(wish.targets or ()))
         absent = await _absent(runtime, streams) if "all" in names else {}
         with watching(runtime) as observe:
             wishes = {stream: wish for stream in streams if stream not in absent}
-            pulled = await PullNow(runtime, observe).pull(wishes)
+            pulled = await PullNow(runtime, observe, say).pull(wishes)
         return pulled + [Pulled(name, State.SKIPPED, StreamReport(name), why) for name, why in absent.items()]
 
     pulled = with_runtime(pull, settings, shares_limits=not wish.dry_run)

@@ -32,6 +32,9 @@ PULLS: Final = "pulls"
 #: A run is long and its worker is heard of all the time, so a lost one is noticed soon.
 _LEASE: Final = timedelta(minutes=1)
 
+#: The now() of an INSERT is the database's.
+_CLOCKS_DIFFER: Final = timedelta(minutes=1)
+
 
 def pulls_queue(*filters: sa.ColumnElement[bool]) -> JobQueue:
     """The queue; `filters` narrow what is claimed."""
@@ -62,6 +65,8 @@ def wish_of(row: Any) -> Wish:
     """What a row of `sync_runs` asks for. Raises PullError."""
     if row.wants not in tuple(Wants):
         raise PullError(f"A run wants one of {', '.join(Wants)}, not {row.wants!r}.")
+    if row.since is not None and row.since > datetime.now(UTC) + _CLOCKS_DIFFER:
+        raise PullError(f"'{row.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC' is yet to come.")
     return Wish(
         wants=Wants(row.wants),
         since=row.since,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -32,6 +33,10 @@ class PullOptions:
     custom: Mapping[str, str] = field(default_factory=dict)
     narrowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     margins: Margins = field(default_factory=Margins)
+
+
+#: Said of the streams whose custom object the account lacks.
+NOT_THERE: Final = "not in this account, skipped (HUBSPOT_CUSTOM_OBJECTS names them)."
 
 
 def nobody(_stream: str) -> None:
@@ -74,6 +79,13 @@ class PullService:
     def expand(self, *names: str) -> tuple[str, ...]:
         """The streams that names and groups stand for. Raises UnknownStreamError."""
         return expand(names, tuple(self._options.custom))
+
+    def expand_records(self, *names: str) -> tuple[str, ...]:
+        """The streams of records among those that names and groups stand for. Raises UnknownStreamError."""
+        for name in names:
+            if name in OTHERS:
+                raise _no_records(name)
+        return tuple(stream for stream in self.expand(*names) if stream not in OTHERS)
 
     async def run(self, name: str, wish: Wish, observe: Observer = ignore) -> StreamReport:
         """Pull one stream; the report is `observe`d with every batch and returned at the end.
@@ -127,7 +139,7 @@ class PullService:
                 try:
                     await self._stream(self._client_of(name), name)
                 except (UnknownStreamError, MissingScopes) as exc:
-                    absent[name] = exc.summary if isinstance(exc, MissingScopes) else str(exc)
+                    absent[name] = exc.summary if isinstance(exc, MissingScopes) else NOT_THERE
         return absent
 
     async def _stream(self, client: HubSpotClient, name: str) -> Stream:
@@ -135,7 +147,7 @@ class PullService:
         if name in STANDARD:
             return STANDARD[name]
         if name not in self._options.custom:
-            raise UnknownStreamError(f"{name} is no stream of records; it has no associations.")
+            raise _no_records(name)
         if name not in self._custom:  # it may have been made since the last look
             self._custom = find_custom(self._options.custom, await client.list_schemas())
         if name not in self._custom:
@@ -144,3 +156,7 @@ class PullService:
                 "stands for. HUBSPOT_CUSTOM_OBJECTS says which there are."
             )
         return self._custom[name]
+
+
+def _no_records(name: str) -> UnknownStreamError:
+    return UnknownStreamError(f"{name} is no stream of records; it has no associations.")
