@@ -96,6 +96,12 @@ def test_with_debug_there_is_a_traceback_wherever_the_option_stands(shell: Shell
         assert "DatabaseUnavailableError" in done.stderr
 
 
+def test_an_sql_client_is_told_the_embedded_server_s_address(shell: Shell, tmp_path: Path) -> None:
+    shell.environment = {"DATABASE_URL": "", "DATA_DIR": str(tmp_path / "data")}
+    said = shell.run("db", "current").stdout
+    assert 'psql "postgresql://postgres@/crm_sync?host=' in said
+
+
 def test_the_database_s_schema_is_upgraded_told_and_checked(shell: Shell, database_url: str) -> None:
     shell.environment = {"DATABASE_URL": database_url}
     assert "(none)" in shell.run("db", "current").stdout
