@@ -90,6 +90,11 @@ async def test_a_process_that_is_killed_at_any_call_is_followed_by_one_that_goes
     await pulls.assert_equal(stream)
 
 
+async def written(pulls: Pulls) -> dict[str, list[Any]]:
+    """Every table but what HubSpot calls its association types: that is looked up by any run, and the same for all."""
+    return {name: rows for name, rows in (await pulls.dump()).items() if name != "hubspot.association_types"}
+
+
 @pytest.mark.parametrize("moment", range(4))
 async def test_a_process_that_is_frozen_past_its_hold_writes_nothing_when_it_wakes(pulls: Pulls, moment: int) -> None:
     """SIGSTOP at any moment, also inside a transaction; another run takes the stream over; SIGCONT."""
@@ -101,9 +106,9 @@ async def test_a_process_that_is_frozen_past_its_hold_writes_nothing_when_it_wak
     try:
         await pulls.release()
         await pulls.pull("contacts", Wants.FULL)
-        before = await pulls.dump()
+        before = await written(pulls)
     finally:
         os.kill(process.pid, signal.SIGCONT)
     assert await ends(process) == 1
-    assert await pulls.dump() == before
+    assert await written(pulls) == before
     await pulls.assert_equal("contacts")
