@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
+from crm_sync.hubspot.errors import TransportError
 from crm_sync.pull.wish import Wants
 from hubspot_emulator.merge import gdpr_delete, merge
 from tests.hubspot.live import add
 from tests.pull.pulling import Pulls
+from tests.pull.test_engine_faults import forget
+from tests.pull.users import Users
 
 
 def update(pulls: Pulls, stream: str, record_id: str, **changes: str) -> None:
@@ -207,3 +211,31 @@ async def test_archived_right_after_a_full_pull_is_archived_and_not_removed_by_t
     assert await pulls.sql("SELECT * FROM hubspot.removed_records") == []
     await pulls.assert_equal("contacts")
     assert (await pulls.row("contacts", kept)).archived is False
+
+
+@pytest.mark.parametrize("wants", [Wants.FULL, Wants.CHANGES])
+async def test_a_record_that_is_restored_while_a_run_reads_is_not_lost(pulls: Pulls, wants: Wants) -> None:
+    """It moves no modified date, and no pass may find it: the list before it is restored, the recycle bin after it."""
+    for nth in range(1, 100):
+        await forget(pulls)
+        if wants is Wants.CHANGES:
+            await pulls.full("companies")
+            await pulls.let_time_pass(3_600)
+        record_id = add(pulls.emulator, "companies", name="In and out")
+        table = pulls.emulator.portal.table("companies")
+        with pulls.emulator.account.lock:
+            pulls.emulator.portal.archive(table, table.records[int(record_id)])
+        await pulls.let_time_pass(600)
+        pulls.emulator.fault("cut", nth=nth, times=0)
+        try:
+            await pulls.pull("companies", wants)
+        except TransportError:
+            pulls.emulator.clear_faults()
+        else:
+            break
+        Users(pulls.emulator, random.Random(), set()).restore("companies")
+        await pulls.pull("companies")
+        await pulls.let_time_pass(3_600)
+        await pulls.pull("companies")
+        await pulls.assert_equal("companies")
+    assert nth > 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -27,12 +28,16 @@ _TEXT = {"contacts": "lastname", "companies": "name", "deals": "dealname", "note
 
 @dataclass
 class Users:
-    """`purged`: object types of which a live record was deleted for good, which only a full pull can see."""
+    """`purged`: object types of which a live record was deleted for good, which only a full pull can see.
+
+    `archived_until_ms`: nothing that was archived after it is restored, since no pull saw it in the recycle bin.
+    """
 
     emulator: EmulatorServer
     random: random.Random
     purged: set[str]
     made: int = 0
+    archived_until_ms: float = math.inf
 
     @property
     def portal(self) -> Portal:
@@ -95,10 +100,10 @@ class Users:
         if (one := self._any()) is not None:
             self.portal.archive(*one)
 
-    def restore(self) -> None:
+    def restore(self, type_name: str | None = None) -> None:
         """Out of the recycle bin, as people do in HubSpot's pages: no modified date moves."""
-        table = self.portal.table(self.random.choice(TYPES))
-        archived = [one for one in table.records.values() if one.archived]
+        table = self.portal.table(type_name or self.random.choice(TYPES))
+        archived = [one for one in table.records.values() if one.archived and one.archived_ms <= self.archived_until_ms]
         if not archived:
             return
         record = self.random.choice(archived)

@@ -124,16 +124,13 @@ class PullEngine:
     async def _passes(self, journey: _Journey) -> None:
         cursor = journey.cursor
         while cursor.passes:
-            if cursor.passes[0] == Pass.MISSING and await self._may_be_archived(journey):
+            if cursor.passes[0] == Pass.ARCHIVED_SINCE and not await self._is_any_missing(journey):
                 async with self._engine.begin() as connection:
-                    await cursor.move(connection, passes=(Pass.ARCHIVED, *cursor.passes))
-            await self._pass(Pass(cursor.passes[0]), journey)
+                    await cursor.move(connection, passes=cursor.passes[1:])
+            else:
+                await self._pass(Pass(cursor.passes[0]), journey)
 
-    async def _may_be_archived(self, journey: _Journey) -> bool:
-        """Whether something is missing and the recycle bin, where it may be, was not read since the run was planned."""
-        cursor = journey.cursor
-        if journey.wish.dry_run or cursor.archived_at == cursor.window_to:
-            return False
+    async def _is_any_missing(self, journey: _Journey) -> bool:
         async with self._engine.connect() as connection:
             found = await connection.execute(statements.missing_ids(journey.stream.table), {"after": 0, "most": 1})
             return found.first() is not None
@@ -166,7 +163,7 @@ class PullEngine:
         match name:
             case Pass.LIST:
                 return source.listed(position, archived=False)
-            case Pass.ARCHIVED:
+            case Pass.ARCHIVED | Pass.ARCHIVED_SINCE:
                 return source.listed(position, archived=True)
             case Pass.CHANGES:
                 return source.changed(cursor.window, position)
@@ -203,7 +200,7 @@ class PullEngine:
         elif name is Pass.CHANGES and cursor.synced_to is not None:
             if cursor.window.joins(cursor.synced_to, self._margins.overlap):
                 moves["synced_to"] = now
-        elif name is Pass.ARCHIVED:
+        elif name in (Pass.ARCHIVED, Pass.ARCHIVED_SINCE):
             moves["archived_at"] = now
         elif name is Pass.ASSOCIATIONS:
             moves["associations_at"] = now
@@ -270,7 +267,7 @@ def _goes_on(cursor: Cursor, wish: Wish) -> bool:
     """Whether a run that was cut off is to be taken up, instead of a new one."""
     if not cursor.passes or wish.since is not None:
         return False
-    return wish.wants is Wants.CHANGES or cursor.passes[0] == Pass.LIST
+    return wish.wants is Wants.CHANGES or Pass.LIST in cursor.passes
 
 
 async def _edges(name: Pass, reader: AssociationReader, batch: Batch) -> list[Edges]:

@@ -1,7 +1,10 @@
 """The window of changes that an incremental run fetches, and the plan of a run: which passes, in which order (pure).
 
-    full         list → archived, when due or something is missing → missing
-    incremental  changes → archived, when due → associations, when due → missing
+    full         archived, when due → list → archived since, when something is missing → missing
+    incremental  archived, when due → changes → associations, when due → missing
+
+The recycle bin is read first: what is taken out of it while the others are read moves no modified date, and would be in
+neither if it came last. Known as archived, it is asked for once the bin has it no more.
 
 A run that was cut off leaves its passes in the cursor; the next one takes them up where it stopped.
 """
@@ -19,6 +22,7 @@ class Pass(StrEnum):
     LIST = "list"  # every live record, with its associations
     CHANGES = "changes"  # what the search index has as changed in the window
     ARCHIVED = "archived"  # the recycle bin
+    ARCHIVED_SINCE = "archived since"  # the recycle bin once more, where something is missing that may be in it by now
     ASSOCIATIONS = "associations"  # those of every live record: a change of one moves no modified date
     MISSING = "missing"  # what a listing should have shown and did not: asked for by id
 
@@ -64,7 +68,7 @@ def window(since: datetime, now: datetime, margins: Margins, *, exact: bool = Fa
 def full_passes(now: datetime, margins: Margins, *, archived_at: datetime | None) -> tuple[Pass, ...]:
     """A listing shows what left it, so the recycle bin is read when it is due, or when something is missing."""
     archived = (Pass.ARCHIVED,) if _is_due(archived_at, margins.archived, now) else ()
-    return (Pass.LIST, *archived, Pass.MISSING)
+    return (*archived, Pass.LIST, Pass.ARCHIVED_SINCE, Pass.MISSING)
 
 
 def incremental_passes(
@@ -77,13 +81,12 @@ def incremental_passes(
     catch_up: bool = False,
 ) -> tuple[Pass, ...]:
     """`archived_at` and `associations_at` are the ends of the last such passes; `catch_up` takes both now."""
-
     passes = [Pass.CHANGES]
-    if catch_up or _is_due(archived_at, margins.archived, now):
-        passes.append(Pass.ARCHIVED)
     if has_targets and (catch_up or _is_due(associations_at, margins.associations, now)):
         passes.append(Pass.ASSOCIATIONS)
-    return (*passes, Pass.MISSING)
+    if catch_up or _is_due(archived_at, margins.archived, now):
+        return (Pass.ARCHIVED, *passes, Pass.MISSING)
+    return (*passes, Pass.ARCHIVED_SINCE, Pass.MISSING)
 
 
 def _is_due(last: datetime | None, interval: timedelta, now: datetime) -> bool:
