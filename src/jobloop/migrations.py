@@ -79,7 +79,6 @@ class CreateQueueIndexes(_QueueOperation):
         processing: str = "Processing",
         next_retry_at: str | None = None,
         order: Sequence[str] = (),
-        key: Sequence[str] = ("id",),
         concurrently: bool = True,
     ) -> None:
         operations.invoke(
@@ -91,7 +90,6 @@ class CreateQueueIndexes(_QueueOperation):
                 processing=processing,
                 next_retry_at=next_retry_at,
                 order=order,
-                key=key,
                 concurrently=concurrently,
             )
         )

@@ -16,6 +16,10 @@ from jobloop.retry import RetryPolicy
 from jobloop.schema import BOOKKEEPING, prefix_of
 from jobloop.status import Role, Statuses
 
+#: Roles of columns that a handler's row is made without, unless the queue's `columns` name them: they are the queue's
+#: own, known before they are read (a claimed row waits for nothing), and each costs the server and the driver time.
+UNREAD = ("next_retry_at", "claim_token", "lease_expires_at", "rescue_count")
+
 
 @dataclass(frozen=True, slots=True)
 class QueueColumns:
@@ -42,13 +46,14 @@ class JobQueue:
     error_field_name      attribute of the error column; None: looked up like the others
     decision_field_name   a second status column that shows the user's decision and follows this queue to Complete
                           and to Error, in the same statement; None: there is none
-    order_by              what to claim first among fresh rows; needs an index (`jobloop.schema.queue_indexes`)
+    order_by              what to claim first among fresh rows; needs an index (`jobloop.schema.queue_indexes`). Rows that
+                          it does not tell apart, all of them without one, are claimed as the table has them
     filters               SQL conditions that a row must meet to be claimed
     retry                 when a failed attempt is tried again
     lease                 how long a claim lives without renewal; renewed every third of it
     max_rescues           a row whose worker was lost this many times goes to Error
     pauses                the table of `jobloop.pause.pauses_table`; None: this queue cannot be paused
-    columns               attributes that the handler's rows carry; None: all columns of the model
+    columns               attributes that the handler's rows carry; None: all of the model but `UNREAD`
     name                  for logs and metrics; None: "{table}.{status column}"
 
     Raises `MissingColumn` (with the migration line), `SharedColumn` or `QueueDeclarationError`.
@@ -190,10 +195,11 @@ class JobQueue:
     def _row_columns(self, wanted: Sequence[str] | None) -> dict[str, sa.Column[Any]]:
         if wanted is not None:
             return {name: self.column_named(name) for name in wanted}
+        unread = [getattr(self.columns, role) for role in UNREAD]
         return {
             name: column
             for name, column in self.mapper.columns.items()
-            if isinstance(column, sa.Column) and column.table is self.table
+            if isinstance(column, sa.Column) and column.table is self.table and column not in unread
         }
 
     def _refuse_shared_columns(self) -> None:

@@ -112,13 +112,13 @@ def queue_indexes(
     processing: str = "Processing",
     next_retry_at: str | None = None,
     order: Sequence[str] = (),
-    key: Sequence[str] = ("id",),
 ) -> tuple[sa.Index, sa.Index]:
     """The two partial indexes of a queue, for `__table_args__` or a migration.
 
     The first serves the claim: fresh rows in the queue's order, then due retries. The second serves the rescue.
-    `order` and `key` are column names, or SQL such as "priority DESC". No index names the token or the lease, so a
-    lease renewal stays a heap-only update.
+    `order` is what the queue declares as `order_by`: column names, or SQL such as "priority DESC". No index names the
+    token or the lease, so a lease renewal stays a heap-only update. Nor the primary key: entries that are equal stand in
+    the order of the table, close together, where random keys are spread over the whole index.
     """
     prefix = prefix_of(status)
     retry_at = next_retry_at or f"{prefix}next_retry_at"
@@ -129,10 +129,10 @@ def queue_indexes(
         return sa.text(f"{quote(status)} = '{escaped}'")
 
     due = sa.text(f"coalesce({quote(retry_at)}, {NEVER})")
-    ordered = [sa.text(term) if " " in term else term for term in (*order, *key)]
+    ordered = [sa.text(term) if " " in term else term for term in order]
     return (
         sa.Index(f"{stem}due", due, *ordered, postgresql_where=is_status(queued)),
-        sa.Index(f"{stem}processing", *key, postgresql_where=is_status(processing)),
+        sa.Index(f"{stem}processing", status, postgresql_where=is_status(processing)),
     )
 
 

@@ -108,7 +108,7 @@ def columns_named_like_binds() -> Shape:
 def text_key_and_varchar_status() -> Shape:
     class Job(fresh_base(), queue_columns("")):  # type: ignore[misc]
         __tablename__ = "jobs"
-        __table_args__ = queue_indexes("jobs", key=["code"])
+        __table_args__ = queue_indexes("jobs")
         code: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
         status: Mapped[str | None] = mapped_column(sa.String(20))
 
@@ -119,7 +119,7 @@ def text_key_and_varchar_status() -> Shape:
 def composite_key_of_many_types() -> Shape:
     class Job(fresh_base(), queue_columns("")):  # type: ignore[misc]
         __tablename__ = "jobs"
-        __table_args__ = queue_indexes("jobs", key=["shop", "day", "moment", "kind", "line", "price"])
+        __table_args__ = queue_indexes("jobs")
         shop: Mapped[UUID] = mapped_column(primary_key=True)
         day: Mapped[date] = mapped_column(primary_key=True)
         moment: Mapped[datetime] = mapped_column(primary_key=True)
@@ -183,7 +183,7 @@ def names_that_need_quotes_in_a_schema() -> Shape:
     class Job(fresh_base(), queue_columns("Crm ")):  # type: ignore[misc]
         __tablename__ = "Order Lines"
         __table_args__ = (
-            *queue_indexes("Order Lines", status="Crm status", order=['"Rank %" DESC'], key=["Id"]),
+            *queue_indexes("Order Lines", status="Crm status", order=['"Rank %" DESC']),
             {"schema": "Sales"},
         )
         id: Mapped[int] = mapped_column("Id", primary_key=True)
@@ -200,7 +200,7 @@ def names_that_need_quotes_in_a_schema() -> Shape:
 def attributes_named_unlike_their_columns() -> Shape:
     class Job(fresh_base()):  # type: ignore[misc]
         __tablename__ = "jobs"
-        __table_args__ = queue_indexes("jobs", status="c_state", next_retry_at="c_next", key=["c_id"])
+        __table_args__ = queue_indexes("jobs", status="c_state", next_retry_at="c_next")
         number: Mapped[int] = mapped_column("c_id", primary_key=True)
         crm_status: Mapped[str | None] = mapped_column("c_state")
         crm_error: Mapped[str | None] = mapped_column("c_error")
@@ -218,7 +218,7 @@ def partitioned_by_list() -> Shape:
     class Job(fresh_base(), queue_columns("")):  # type: ignore[misc]
         __tablename__ = "jobs"
         __table_args__ = (
-            *queue_indexes("jobs", order=["rank"], key=["id", "region"]),
+            *queue_indexes("jobs", order=["rank"]),
             {"postgresql_partition_by": "LIST (region)"},
         )
         id: Mapped[int] = mapped_column(primary_key=True)
@@ -236,7 +236,7 @@ def partitioned_by_range_in_two_levels() -> Shape:
     class Job(fresh_base(), queue_columns("")):  # type: ignore[misc]
         __tablename__ = "jobs"
         __table_args__ = (
-            *queue_indexes("jobs", order=["day"], key=["id", "day"]),
+            *queue_indexes("jobs", order=["day"]),
             {"postgresql_partition_by": "RANGE (day)"},
         )
         id: Mapped[int] = mapped_column(primary_key=True)

@@ -231,7 +231,7 @@ class TestOtherShapes:
         class Line(fresh_base(), queue_columns("erp_")):  # type: ignore[misc]
             __tablename__ = "order lines"
             __table_args__ = (
-                *queue_indexes("order lines", status="erp_status", key=["shop", "line"]),
+                *queue_indexes("order lines", status="erp_status"),
                 {"schema": "sales"},
             )
             shop: Mapped[str] = mapped_column(primary_key=True)

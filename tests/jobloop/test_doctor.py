@@ -68,11 +68,11 @@ AILMENTS = {
         ],
         "index.claim.order",
     ),
-    "claim index without the key": (
+    "claim index without the order": (
         [
             "DROP INDEX ix_tickets_crm_due",
             (
-                "CREATE INDEX ix_tickets_crm_due ON tickets (coalesce(crm_next_retry_at, '-infinity'), created_at) "
+                "CREATE INDEX ix_tickets_crm_due ON tickets (coalesce(crm_next_retry_at, '-infinity')) "
                 "WHERE crm_status = 'Queued'"
             ),
         ],

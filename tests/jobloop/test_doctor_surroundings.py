@@ -250,7 +250,7 @@ def make_parcel_queue(*, by: str = "depot", constrained: bool = True) -> JobQueu
     class Parcel(fresh_base(), queue_columns("")):  # type: ignore[misc]
         __tablename__ = "parcels"
         __table_args__ = (
-            *queue_indexes("parcels", key=["id", "depot"]),
+            *queue_indexes("parcels"),
             {"postgresql_partition_by": f"LIST ({by})"},
         )
         id: Mapped[int]

@@ -179,8 +179,8 @@ async def test_two_queues_on_a_row_of_a_partitioned_table(engine: AsyncEngine) -
     class Job(fresh_base(), queue_columns("a_"), queue_columns("b_")):  # type: ignore[misc]
         __tablename__ = "jobs"
         __table_args__ = (
-            *queue_indexes("jobs", status="a_status", key=["id", "region"]),
-            *queue_indexes("jobs", status="b_status", key=["id", "region"]),
+            *queue_indexes("jobs", status="a_status"),
+            *queue_indexes("jobs", status="b_status"),
             {"postgresql_partition_by": "LIST (region)"},
         )
         id: Mapped[int] = mapped_column(primary_key=True)

@@ -67,7 +67,7 @@ class SyncRun(Base):
 
     __table_args__ = (
         Index("ix_sync_runs_stream", "stream", "id"),
-        *queue_indexes("sync_runs", status="status", next_retry_at="next_retry_at", order=("created_at",)),
+        *queue_indexes("sync_runs", status="status", next_retry_at="next_retry_at", order=("created_at", "id")),
         {"postgresql_with": {"fillfactor": "50"}},
     )
 

@@ -46,7 +46,7 @@ def pulls_queue(*filters: sa.ColumnElement[bool]) -> JobQueue:
             complete=SyncRunStatus.Complete,
             error=SyncRunStatus.Error,
         ),
-        order_by=[sa.asc(SyncRun.created_at)],
+        order_by=[sa.asc(SyncRun.created_at), sa.asc(SyncRun.id)],
         filters=filters,
         retry=RetryPolicy(max_retries=5, base_delay=timedelta(minutes=1), max_delay=timedelta(minutes=30), jitter=0.1),
         lease=_LEASE,

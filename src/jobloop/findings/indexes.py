@@ -50,7 +50,7 @@ def claim_terms(queue: JobQueue) -> list[Term]:
     """The keys of the index that a claim is read from, in order."""
     retry_at = quote(queue.columns.next_retry_at.name)
     terms = [Term(f"COALESCE({retry_at}, {NEVER})", is_column=False)]
-    for wanted in (*queue.order_by, *queue.columns.key):
+    for wanted in queue.order_by:
         term = _term(wanted)
         if term.sql not in [earlier.sql for earlier in terms]:
             terms.append(term)
@@ -129,7 +129,7 @@ def costs(queue: JobQueue, table: TableFacts) -> Iterator[Finding]:
 
 def create(queue: JobQueue, table: TableFacts, role: Role, *, taken: Sequence[str]) -> str:
     """The statement that makes the index of the claim (QUEUED) or the rescue (PROCESSING)."""
-    terms = claim_terms(queue) if role is Role.QUEUED else [_term(column) for column in queue.columns.key]
+    terms = claim_terms(queue) if role is Role.QUEUED else [_term(queue.columns.status)]
     stem = f"ix_{queue.table.name}_{queue.prefix}{'due' if role is Role.QUEUED else 'processing'}"
     used = {name.rpartition(".")[2].strip('"') for name in taken}
     name = next(name for name in (stem, *(f"{stem}_{n}" for n in range(2, 100))) if name not in used)

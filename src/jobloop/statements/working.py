@@ -52,7 +52,7 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
         return (
             sa.select(*c.key)
             .where(claimable, *more)
-            .order_by(due_at, *queue.order_by, *c.key)
+            .order_by(due_at, *queue.order_by)
             .limit(sa.bindparam(limit, type_=sa.Integer()))
             .with_for_update(skip_locked=True, key_share=True, of=queue.table)
         )
