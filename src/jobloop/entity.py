@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy.orm import instrumentation
@@ -24,8 +25,9 @@ class Entities:
         self._names = tuple(queue.row_columns)
         self._has_all = all(mapper.columns.get(name) is column for name, column in queue.row_columns.items())
         keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
-        self._key = [self._names.index(name) for name in keys if name in self._names]
-        self._has_all &= len(self._key) == len(keys)
+        places = [self._names.index(name) for name in keys if name in self._names]
+        self._has_all &= len(places) == len(keys)
+        self._key = _key_at(places)
         self._unloaded = frozenset(attribute.key for attribute in mapper.column_attrs).difference(self._names)
 
     @property
@@ -49,7 +51,15 @@ class Entities:
         attributes.update(zip(self._names, values, strict=False))
         state = attributes["_sa_instance_state"]
         # A key and no session: that is what SQLAlchemy calls detached.
-        state.key = (self._manager.class_, tuple([values[i] for i in self._key]), None)
+        state.key = (self._manager.class_, self._key(values), None)
         if self._unloaded:
-            state.expired_attributes.update(self._unloaded)
+            state.expired_attributes = set(self._unloaded)
         return entity
+
+
+def _key_at(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """The values at these places of a row, as a tuple."""
+    if len(places) == 1:
+        (place,) = places
+        return lambda values: (values[place],)
+    return itemgetter(*places) if places else lambda _values: ()
