@@ -11,6 +11,7 @@ runs one in Docker.
 """
 
 import asyncio
+import fcntl
 import os
 import shutil
 import tempfile
@@ -85,9 +86,11 @@ async def migrated_engine(migrated_url: str) -> AsyncIterator[AsyncEngine]:
 def _embedded(config: pytest.Config) -> Iterator[URL]:
     run = getattr(config, "workerinput", {}).get("testrunuid", str(os.getpid()))[:12]
     directory = Path(tempfile.gettempdir()) / f"{_RUN_DIRECTORY}{run}"
-    for left in directory.parent.glob(f"{_RUN_DIRECTORY}*"):  # by a run that was killed
-        if left != directory and EmbeddedPostgres(left).stop(delete=True):
-            shutil.rmtree(left, ignore_errors=True)
+    with (directory.parent / f"{_RUN_DIRECTORY}.lock").open("w") as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+        for left in directory.parent.glob(f"{_RUN_DIRECTORY}*/"):  # by a run that was killed
+            if left != directory and EmbeddedPostgres(left).stop(delete=True):
+                shutil.rmtree(left, ignore_errors=True)
     server = EmbeddedPostgres(directory).start()
     yield server.url("postgres")
     if server.stop(delete=True):

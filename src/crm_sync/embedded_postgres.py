@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 import psutil
 from sqlalchemy import URL
@@ -110,9 +111,12 @@ class EmbeddedPostgres:
             if self._answers() and self._pg_ctl("stop", "-m", "fast"):
                 raise EmbeddedPostgresError(f"PostgreSQL did not stop; its log is {self.directory / 'server.log'}.")
             if delete:
-                shutil.rmtree(home.directory)
                 if home.socket_directory != home.directory:
                     shutil.rmtree(home.socket_directory)
+                # Out of the way at once: half deleted, without its lock, it would be another process's to begin with.
+                gone = home.directory.with_name(f"{home.directory.name}.{uuid4().hex}")
+                home.directory.rename(gone)
+                shutil.rmtree(gone)
             return True
 
     def __enter__(self) -> Self:
@@ -134,15 +138,19 @@ class EmbeddedPostgres:
         """One process at a time makes, starts, stops or deletes the server."""
         path = self.directory / "start.lock"
         while True:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            except (FileExistsError, FileNotFoundError):
+                if path.parent.is_file():
+                    raise
+                continue  # it was deleted in between
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
-                with suppress(FileNotFoundError):
-                    if os.fstat(fd).st_ino == path.stat().st_ino:
-                        self._at_home.account.own(path.parent)
-                        yield
-                        return
+                if _is_at(fd, path):
+                    self._at_home.account.own(path.parent)
+                    yield
+                    return
                 # The one before us deleted the directory: its lock file is not the one that others take now.
             finally:
                 os.close(fd)
@@ -231,6 +239,14 @@ class EmbeddedPostgres:
         status, output = self._run("createdb", *where, "--maintenance-db=postgres", DATABASE)
         if status and "already exists" not in output:
             raise EmbeddedPostgresError(f"PostgreSQL could not make the database {DATABASE}: {_complaints(output)}")
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """True if this open file is the one that the path leads to now."""
+    try:
+        return os.fstat(fd).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _complaints(text: str) -> str:

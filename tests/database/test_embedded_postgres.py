@@ -205,6 +205,22 @@ def test_deleting_leaves_nothing(data_dir: Path) -> None:
     assert list(data_dir.iterdir()) == []
 
 
+def test_another_may_come_while_one_deletes(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = EmbeddedPostgres(data_dir).start(), EmbeddedPostgres(data_dir)
+    deleted = shutil.rmtree
+
+    def delete_slowly(path: Path) -> None:
+        monkeypatch.setattr(shutil, "rmtree", deleted)
+        (path / "start.lock").unlink()  # whichever file goes first
+        with other:
+            assert answers(other)
+            deleted(path)
+            assert answers(other)
+
+    monkeypatch.setattr(shutil, "rmtree", delete_slowly)
+    assert one.stop(delete=True) is True
+
+
 def test_a_path_too_long_for_a_socket_is_worked_around(data_dir: Path) -> None:
     deep = data_dir / ("d" * SOCKET_PATH_LIMIT_BYTES)
     server = EmbeddedPostgres(deep).start()

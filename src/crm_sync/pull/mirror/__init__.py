@@ -1,0 +1,1 @@
+"""From records to rows of their mirror: pure transformation, then one transaction a batch."""

@@ -1,0 +1,1 @@
+"""The pulls of what is no CRM record: owners, pipelines, forms and their submissions, e-mail events."""
