@@ -140,6 +140,9 @@ async def _migration_lock(engine: AsyncEngine) -> AsyncIterator[None]:
                     "seconds. Wait for it to end, then run this again."
                 )
             await asyncio.sleep(_LOCK_POLL_SECONDS)
+        # The server may end a transaction that rests, and this one shall. And until its next statement it keeps the
+        # snapshot of the last one, for which CREATE INDEX CONCURRENTLY waits without an end.
+        await connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield
 
 
