@@ -207,7 +207,7 @@ async def test_a_session_without_an_open_transaction_is_settled_with_others(desk
 
 
 async def test_wal_of_a_row_is_little_more_than_that_of_two_plain_updates(desk: Desk, meter: Meter) -> None:
-    """The token and the lease ride on updates that are made anyway: measured 882 bytes against 862. No third one."""
+    """The token and the lease ride on updates that are made anyway: measured 869 bytes against 844. No third one."""
     loop = await warm_loop(desk, batch(complete_all))
     await desk.queue(ROWS, first=1)
     await desk.sql("VACUUM ANALYZE tickets")
@@ -235,7 +235,7 @@ async def two_plain_updates(desk: Desk) -> None:
 
 
 async def test_claim_and_settle_read_a_few_buffers_for_each_row(desk: Desk, meter: Meter) -> None:
-    """Measured 13.2 and 12.1, most to write: the new version of the row, an entry in each index it belongs to."""
+    """Measured 12.1 and 10.3, most to write: the new version of the row, an entry in each index it belongs to."""
     loop = await warm_loop(desk, batch(complete_all))
     await desk.queue(ROWS)
     await desk.sql("VACUUM ANALYZE tickets")
@@ -248,8 +248,8 @@ async def test_claim_and_settle_read_a_few_buffers_for_each_row(desk: Desk, mete
     (settles,) = [kind for kind in kinds if "unnest" in kind.text]
     assert claims.rows == ROWS
     assert settles.rows == 0, "only rows that went otherwise than said are sent back"
-    assert claims.buffers / ROWS <= 16, claims
-    assert settles.buffers / ROWS <= 15, settles
+    assert claims.buffers / ROWS <= 14, claims
+    assert settles.buffers / ROWS <= 12, settles
 
 
 @pytest.mark.parametrize("entities", [False, True])
