@@ -40,11 +40,11 @@ from crm_sync.hubspot.ratelimit import DEFAULT_BUDGETS, Budget
 from crm_sync.pull.batch import Batch
 from crm_sync.pull.cursor import Cursors
 from crm_sync.pull.engine import PullEngine
+from crm_sync.pull.mirror.transform import Transform
+from crm_sync.pull.mirror.writer import MirrorWriter
 from crm_sync.pull.report import StreamReport
 from crm_sync.pull.streams import STANDARD
-from crm_sync.pull.transform import Transform
 from crm_sync.pull.wish import Wants, Wish
-from crm_sync.pull.writer import MirrorWriter
 from hubspot_emulator import EmulatorServer
 
 RESULTS = Path(__file__).parent / "results"

@@ -19,9 +19,9 @@ from crm_sync.hubspot.errors import Unauthorized
 from crm_sync.models import SyncRunStatus
 from crm_sync.pull.cursor_rows import CursorRows
 from crm_sync.pull.report import Observer, StreamReport
-from crm_sync.pull.run_outcome import sentence
-from crm_sync.pull.run_rows import RunRow
-from crm_sync.pull.runs import Runs, pulls_queue
+from crm_sync.pull.runs.outcome import sentence
+from crm_sync.pull.runs.rows import RunRow
+from crm_sync.pull.runs.runs import Runs, pulls_queue
 from crm_sync.pull.wish import Wish
 from crm_sync.runtime import Runtime
 from jobloop import Control

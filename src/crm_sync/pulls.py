@@ -13,9 +13,9 @@ from crm_sync.clients import Clients
 from crm_sync.errors import SettingsError, UnknownStreamError
 from crm_sync.models import Base, SyncRun
 from crm_sync.models.mirror import SCHEMA
-from crm_sync.pull.run_rows import RunRows
-from crm_sync.pull.runs import Runs, is_free, pulls_queue
-from crm_sync.pull.schedule import PullSchedule, StandingLoop
+from crm_sync.pull.runs.rows import RunRows
+from crm_sync.pull.runs.runs import Runs, is_free, pulls_queue
+from crm_sync.pull.runs.schedule import PullSchedule, StandingLoop
 from crm_sync.pull.service import PullOptions, PullService
 from crm_sync.pull.streams import GROUPS, OTHERS, STANDARD
 from crm_sync.pull.window import Margins

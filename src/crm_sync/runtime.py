@@ -24,7 +24,7 @@ from crm_sync.clients import Clients, require_token
 from crm_sync.database import check_database, create_engine, open_database
 from crm_sync.hubspot import HubSpotClient
 from crm_sync.models import Contact, CRMProcessingStatus, queue_pauses
-from crm_sync.pull.runs import PULLS, pulls_queue
+from crm_sync.pull.runs.runs import PULLS, pulls_queue
 from crm_sync.pull.service import PullService
 from crm_sync.pulls import Pulls
 from crm_sync.push import ContactPushService, PropertyNames

@@ -46,8 +46,8 @@ class JobQueue:
     error_field_name      attribute of the error column; None: looked up like the others
     decision_field_name   a second status column that shows the user's decision and follows this queue to Complete
                           and to Error, in the same statement; None: there is none
-    order_by              what to claim first among fresh rows; needs an index (`jobloop.schema.queue_indexes`). Rows that
-                          it does not tell apart, all of them without one, are claimed as the table has them
+    order_by              what to claim first among fresh rows; needs an index (`jobloop.schema.queue_indexes`). Rows
+                          that it does not tell apart, all of them without one, are claimed as the table has them
     filters               SQL conditions that a row must meet to be claimed
     retry                 when a failed attempt is tried again
     lease                 how long a claim lives without renewal; renewed every third of it

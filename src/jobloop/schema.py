@@ -117,8 +117,8 @@ def queue_indexes(
 
     The first serves the claim: fresh rows in the queue's order, then due retries. The second serves the rescue.
     `order` is what the queue declares as `order_by`: column names, or SQL such as "priority DESC". No index names the
-    token or the lease, so a lease renewal stays a heap-only update. Nor the primary key: entries that are equal stand in
-    the order of the table, close together, where random keys are spread over the whole index.
+    token or the lease, so a lease renewal stays a heap-only update. Nor the primary key: entries that are equal stand
+    in the order of the table, close together, where random keys are spread over the whole index.
     """
     prefix = prefix_of(status)
     retry_at = next_retry_at or f"{prefix}next_retry_at"

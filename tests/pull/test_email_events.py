@@ -12,7 +12,7 @@ import pytest
 from crm_sync.hubspot import HubSpotClient, HubSpotError, RetryRules
 from crm_sync.hubspot.errors import DailyLimit, ServerFault
 from crm_sync.pull.cursor import Cursors
-from crm_sync.pull.email_events import TYPES, EmailEventsPull
+from crm_sync.pull.others.email_events import TYPES, EmailEventsPull
 from crm_sync.pull.report import StreamReport, ignore
 from crm_sync.pull.wish import Wants, Wish
 from hubspot_emulator.quota import Tier

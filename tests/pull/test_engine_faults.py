@@ -19,7 +19,7 @@ from crm_sync.hubspot.errors import (
     TransportError,
     Unauthorized,
 )
-from crm_sync.pull.ranges import of_position
+from crm_sync.pull.fetch.ranges import of_position
 from crm_sync.pull.streams import STANDARD
 from crm_sync.pull.wish import Wants
 from hubspot_emulator.faults import KINDS

@@ -6,7 +6,7 @@ import pytest
 
 from crm_sync.errors import PullError
 from crm_sync.hubspot.objects import Record
-from crm_sync.pull.transform import UnusableRecordId
+from crm_sync.pull.mirror.transform import UnusableRecordId
 from tests.hubspot.live import add, associate, define
 from tests.pull.pulling import Pulls
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from crm_sync.hubspot import HubSpotClient, RetryRules
 from crm_sync.hubspot.page import Page
 from crm_sync.pull.batch import Batch
-from crm_sync.pull.clock import DatabaseClock
-from crm_sync.pull.lanes import Lanes
-from crm_sync.pull.listing import Listing
-from crm_sync.pull.ranges import LAST_ID, Range, as_position, of_position, without
+from crm_sync.pull.fetch.clock import DatabaseClock
+from crm_sync.pull.fetch.lanes import Lanes
+from crm_sync.pull.fetch.listing import Listing
+from crm_sync.pull.fetch.ranges import LAST_ID, Range, as_position, of_position, without
 from crm_sync.pull.report import StreamReport
 from crm_sync.pull.streams import STANDARD
 from hubspot_emulator import EmulatorServer

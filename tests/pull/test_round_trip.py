@@ -14,8 +14,8 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from crm_sync.database import create_engine
-from crm_sync.pull.mirror_page import MirrorPage
-from crm_sync.pull.transform import Transform
+from crm_sync.pull.mirror.page import MirrorPage
+from crm_sync.pull.mirror.transform import Transform
 from tests.pull.mirrored import DEFINITIONS, PETS, WRITTEN, record
 
 _TYPES = {"hubspot_id": "bigint", "properties": "text"} | {

@@ -21,7 +21,7 @@ from crm_sync.hubspot.errors import (
     ValidationFailed,
 )
 from crm_sync.pull.cursor import StreamLostError
-from crm_sync.pull.run_outcome import MIGRATION, next_midnight, outcome_of
+from crm_sync.pull.runs.outcome import MIGRATION, next_midnight, outcome_of
 from jobloop import Fail, Retry, Snooze
 
 RESET = datetime(2026, 11, 23, 5, tzinfo=UTC)

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import make_url
 
 from crm_sync.pull.report import StreamReport
-from crm_sync.pull.run_rows import RunRows
+from crm_sync.pull.runs.rows import RunRows
 from crm_sync.pull.service import PullService
 from crm_sync.pull.wish import Wish
 from crm_sync.runtime import Runtime
@@ -111,7 +111,7 @@ async def test_a_refused_token_fails_and_keeps_the_report(runtime: Runtime, pull
 async def test_the_log_has_a_line_for_each_end(
     runtime: Runtime, pulls: Pulls, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "crm_sync.pull.runs")
+    caplog.set_level("INFO", "crm_sync.pull.runs.runs")
     pulls.emulator.fault("403", path="*objects/deals*", times=0)
     done, failed = await run_of(pulls, stream="companies"), await run_of(pulls, stream="deals")
     for _ in range(2):
@@ -254,7 +254,7 @@ async def test_the_report_is_in_the_row_while_the_run_goes_on(runtime: Runtime, 
 async def test_a_locked_row_costs_the_live_report_and_not_the_pull(
     runtime: Runtime, pulls: Pulls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crm_sync.pull.live_report._PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("crm_sync.pull.runs.live_report._PATIENCE_SECONDS", 0.05)
     run_id = await run_of(pulls, stream="companies")
     pulls.emulator.fault("slow", path="*properties*", seconds=1.0)
     working = asyncio.create_task(runtime.pulls.loop().run_once())

@@ -12,8 +12,8 @@ from sqlalchemy import Column, DateTime, Float, MetaData, Numeric, Table
 
 from crm_sync.errors import CrmSyncError
 from crm_sync.hubspot.objects import PropertyVersion, Record
-from crm_sync.pull.mirror_page import HistoryEntry, Issue, MirrorPage
-from crm_sync.pull.transform import Transform, UnusableRecordId
+from crm_sync.pull.mirror.page import HistoryEntry, Issue, MirrorPage
+from crm_sync.pull.mirror.transform import Transform, UnusableRecordId
 from tests.pull.mirrored import DEFINITIONS, MONDAY, PETS, WRITTEN, record
 
 TUESDAY = MONDAY + timedelta(days=1)

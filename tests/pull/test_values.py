@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm_sync.pull.values import Unfit, checkboxes, day, instant, integer, number, option, storable, truth, utc
+from crm_sync.pull.mirror.values import Unfit, checkboxes, day, instant, integer, number, option, storable, truth, utc
 
 
 def at(*parts: int) -> datetime:

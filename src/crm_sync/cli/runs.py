@@ -8,7 +8,7 @@ import typer
 from crm_sync.cli.pull_options import AsJson
 
 if TYPE_CHECKING:
-    from crm_sync.pull.run_rows import RunRow
+    from crm_sync.pull.runs.rows import RunRow
     from crm_sync.runtime import Runtime
 
 _COUNTS = {

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from crm_sync.errors import PullError, StreamBusyError
 from crm_sync.models import SyncCursor
-from crm_sync.pull import statements
+from crm_sync.pull import cursor_statements as statements
 from crm_sync.pull.window import Window
 
 #: A run that is not heard of for so long has lost its stream.

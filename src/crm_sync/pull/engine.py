@@ -12,27 +12,28 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crm_sync.hubspot import HubSpotClient
-from crm_sync.pull import statements
-from crm_sync.pull.association_types import AssociationTypes
-from crm_sync.pull.associations import AssociationReader, Edges
 from crm_sync.pull.batch import Batch
-from crm_sync.pull.clock import DatabaseClock
 from crm_sync.pull.conveyor import convey
 from crm_sync.pull.cursor import Cursor, Cursors
-from crm_sync.pull.definitions import KEPT_FOR, KEPT_FOR_A_FULL_PULL, PropertyDefinitions
+from crm_sync.pull.edges import Edges
+from crm_sync.pull.fetch.association_types import AssociationTypes
+from crm_sync.pull.fetch.associations import AssociationReader
+from crm_sync.pull.fetch.clock import DatabaseClock
+from crm_sync.pull.fetch.definitions import KEPT_FOR, KEPT_FOR_A_FULL_PULL, PropertyDefinitions
+from crm_sync.pull.fetch.source import Source
+from crm_sync.pull.hubspot_clock import hubspot_now
+from crm_sync.pull.mirror import statements
+from crm_sync.pull.mirror.transform import Transform, id_of
+from crm_sync.pull.mirror.writer import MirrorWriter
 from crm_sync.pull.report import Observer, StreamReport, counted, ignore
-from crm_sync.pull.source import Source
 from crm_sync.pull.stream import Stream
-from crm_sync.pull.transform import Transform, id_of
 from crm_sync.pull.window import Margins, Pass, Window, full_passes, incremental_passes, window
 from crm_sync.pull.wish import Wants, Wish
-from crm_sync.pull.writer import MirrorWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class PullEngine:
     async def _plan(self, journey: _Journey) -> None:
         """Write the passes of a new run into the cursor."""
         cursor, wish, margins = journey.cursor, journey.wish, self._margins
-        now = await self._hubspot_time()
+        now = await hubspot_now(self._client)
         since = wish.since or cursor.synced_to
         if wish.wants is Wants.FULL or since is None:
             archived_at = None if wish.catch_up else cursor.archived_at
@@ -248,12 +249,6 @@ class PullEngine:
             clock,
             observe,
         )
-
-    async def _hubspot_time(self) -> datetime:
-        """The window's ends are compared with times that HubSpot wrote, so HubSpot's clock says what now is."""
-        if self._client.hubspot_time is None:
-            await self._client.account()
-        return self._client.hubspot_time or datetime.now(UTC)  # a proxy may take the answers' time away
 
 
 #: What a dry run can tell of: the others depend on what was written before.

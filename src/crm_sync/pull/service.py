@@ -14,7 +14,7 @@ from crm_sync.hubspot import HubSpotClient
 from crm_sync.hubspot.errors import MissingScopes, Unauthorized
 from crm_sync.pull.cursor import Cursors
 from crm_sync.pull.engine import PullEngine
-from crm_sync.pull.others import other_pull
+from crm_sync.pull.others.other_pull import other_pull
 from crm_sync.pull.report import Observer, StreamReport, ignore
 from crm_sync.pull.stream import Stream
 from crm_sync.pull.streams import OTHERS, STANDARD, expand, find_custom

@@ -18,8 +18,8 @@ from crm_sync.hubspot import HubSpotClient
 from crm_sync.hubspot.associations import AssociationType
 from crm_sync.hubspot.errors import NotFound, ValidationFailed
 from crm_sync.models.relations import association_types
+from crm_sync.pull.mirror.values import storable
 from crm_sync.pull.stream import Stream
-from crm_sync.pull.values import storable
 
 HUBSPOT_DEFINED: Final = "HUBSPOT_DEFINED"
 #: A label may be renamed; it is looked up again after so long.

@@ -8,34 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
 from crm_sync.hubspot import HubSpotClient
 from crm_sync.hubspot.associations import ASSOCIATION_INPUTS, AssociationType
 from crm_sync.hubspot.objects import InlineAssociations, Record
-from crm_sync.pull.association_types import AssociationTypes
+from crm_sync.pull.edges import Edge, Edges
+from crm_sync.pull.fetch.association_types import AssociationTypes
+from crm_sync.pull.mirror.transform import id_of
 from crm_sync.pull.report import StreamReport
 from crm_sync.pull.stream import Stream
-from crm_sync.pull.transform import id_of
 
 #: How often ids are asked for that an answer is silent about.
 _ATTEMPTS: Final = 3
-
-Row = tuple[int, str, int, str, int]
-
-
-@dataclass(slots=True)
-class Edges:
-    """All associations of some records to some object types: what is not in `rows` is not so any more.
-
-    rows  (from id, to type, to id, category, type id) → label
-    """
-
-    ids: tuple[int, ...]
-    targets: tuple[str, ...]
-    rows: dict[Row, str | None] = field(default_factory=dict)
 
 
 class AssociationReader:
@@ -73,7 +59,7 @@ class AssociationReader:
         names = target.names | {target.name, target.object_type}
         complete: list[int] = []
         lacking: list[int] = []
-        rows: dict[Row, str | None] = {}
+        rows: dict[Edge, str | None] = {}
         for record in records:
             record_id = id_of(record)
             lists = [record.associations[one] for one in record.associations.keys() & names]
@@ -106,7 +92,7 @@ class AssociationReader:
 
     async def _read(self, name: str, ids: Sequence[int]) -> Edges:
         """All associations to one target. Ids that HubSpot does not answer for are left out of the answer's ids."""
-        rows: dict[Row, str | None] = {}
+        rows: dict[Edge, str | None] = {}
         silent: Collection[str] = [str(one) for one in ids]
         for _attempt in range(_ATTEMPTS):
             if silent:
@@ -116,7 +102,7 @@ class AssociationReader:
         answered = tuple(one for one in ids if str(one) not in silent)
         return Edges(answered, (name,), {row: label for row, label in rows.items() if str(row[0]) not in silent})
 
-    async def _ask(self, name: str, ids: Iterable[str], rows: dict[Row, str | None]) -> set[str]:
+    async def _ask(self, name: str, ids: Iterable[str], rows: dict[Edge, str | None]) -> set[str]:
         """Put all associations to one target into `rows`; returns the ids that an answer was silent about, be it only
         the last page of theirs: of these, `rows` does not hold all."""
         target = self.targets[name]

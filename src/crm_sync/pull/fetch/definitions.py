@@ -17,8 +17,8 @@ from crm_sync.hubspot import HubSpotClient
 from crm_sync.hubspot.properties import PropertyDefinition
 from crm_sync.models.relations import properties
 from crm_sync.pull.cursor import Cursor
+from crm_sync.pull.mirror.values import storable
 from crm_sync.pull.stream import Stream
-from crm_sync.pull.values import storable
 
 KEPT_FOR: Final = timedelta(hours=24)
 #: Whoever asks for everything expects the property that was made just now.

@@ -19,11 +19,11 @@ from crm_sync.hubspot.errors import HubSpotError
 from crm_sync.hubspot.objects import Record
 from crm_sync.hubspot.page import Page
 from crm_sync.pull.batch import Batch, Span
-from crm_sync.pull.clock import DatabaseClock
-from crm_sync.pull.listing import Listing
-from crm_sync.pull.ranges import Range, as_position, of_position, without
+from crm_sync.pull.fetch.clock import DatabaseClock
+from crm_sync.pull.fetch.listing import Listing
+from crm_sync.pull.fetch.ranges import Range, as_position, of_position, without
+from crm_sync.pull.mirror.transform import id_of
 from crm_sync.pull.report import StreamReport
-from crm_sync.pull.transform import id_of
 
 #: A listing that may have fewer pages left is read from page to page: every cut costs part of a call.
 _WORTH_PAGES: Final = 16

@@ -11,8 +11,8 @@ from typing import Any, Final
 from crm_sync.errors import PullError
 from crm_sync.hubspot import LIST_URL_CHARACTERS, HubSpotClient
 from crm_sync.hubspot.page import Page
+from crm_sync.pull.mirror.transform import id_of
 from crm_sync.pull.stream import Stream
-from crm_sync.pull.transform import id_of
 
 PAGE: Final = 100
 PAGE_WITH_HISTORY: Final = 50

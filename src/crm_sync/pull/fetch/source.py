@@ -14,13 +14,13 @@ from crm_sync.hubspot import SEARCH_BODY_CHARACTERS, HubSpotClient
 from crm_sync.hubspot.objects import Record
 from crm_sync.hubspot.page import Page
 from crm_sync.pull.batch import Batch
-from crm_sync.pull.byid import RecordsById
-from crm_sync.pull.clock import DatabaseClock
-from crm_sync.pull.lanes import Lanes
-from crm_sync.pull.listing import Listing
+from crm_sync.pull.fetch.byid import RecordsById
+from crm_sync.pull.fetch.clock import DatabaseClock
+from crm_sync.pull.fetch.lanes import Lanes
+from crm_sync.pull.fetch.listing import Listing
+from crm_sync.pull.mirror.transform import id_of
 from crm_sync.pull.report import StreamReport
 from crm_sync.pull.stream import Stream
-from crm_sync.pull.transform import id_of
 from crm_sync.pull.window import Window
 
 SEARCH_PAGE: Final = 200

@@ -19,9 +19,9 @@ from sqlalchemy import Table
 from crm_sync.errors import CrmSyncError
 from crm_sync.hubspot.objects import Record
 from crm_sync.hubspot.properties import PropertyDefinition
-from crm_sync.pull.mirror_page import HistoryEntry, Issue, MirrorPage
-from crm_sync.pull.typed_column import columns_to_fill
-from crm_sync.pull.values import BIGINT_MAX, Unfit, storable, utc
+from crm_sync.pull.mirror.page import HistoryEntry, Issue, MirrorPage
+from crm_sync.pull.mirror.typed_column import columns_to_fill
+from crm_sync.pull.mirror.values import BIGINT_MAX, Unfit, storable, utc
 
 #: The property in which a record names those that were merged into it: "1;2".
 MERGED_IDS: Final = "hs_merged_object_ids"

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Numeric, Table, Text
 
 from crm_sync.hubspot.properties import PropertyDefinition
-from crm_sync.pull.values import checkboxes, day, indexable, instant, integer, number, option, truth
+from crm_sync.pull.mirror.values import checkboxes, day, indexable, instant, integer, number, option, truth
 
 Converter = Callable[[str], Any]
 

@@ -9,15 +9,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from crm_sync.pull import statements
-from crm_sync.pull.associations import Edges
 from crm_sync.pull.batch import Batch, Span
 from crm_sync.pull.cursor import Cursor
-from crm_sync.pull.mirror_page import HistoryEntry, Issue, MirrorPage
+from crm_sync.pull.edges import Edges
+from crm_sync.pull.mirror import statements
+from crm_sync.pull.mirror.page import HistoryEntry, Issue, MirrorPage
+from crm_sync.pull.mirror.transform import Transform
+from crm_sync.pull.mirror.values import storable
 from crm_sync.pull.report import StreamReport
 from crm_sync.pull.stream import Stream
-from crm_sync.pull.transform import Transform
-from crm_sync.pull.values import storable
 
 
 class MirrorWriter:

@@ -24,11 +24,11 @@ from crm_sync.hubspot.errors import MalformedAnswer, Rejected, ServerFault, Vali
 from crm_sync.models.marketing import email_events
 from crm_sync.pull.cursor import Cursor, Cursors
 from crm_sync.pull.hubspot_clock import hubspot_now
-from crm_sync.pull.lenient import json_text, moment, number, text
-from crm_sync.pull.parts import Parts, held
+from crm_sync.pull.others.lenient import json_text, moment, number, text
+from crm_sync.pull.others.parts import Parts, held
+from crm_sync.pull.others.rows import Counts, Row, RowWriter, step
+from crm_sync.pull.others.side_by_side import side_by_side
 from crm_sync.pull.report import Observer, StreamReport, counted
-from crm_sync.pull.rows import Counts, Row, RowWriter, step
-from crm_sync.pull.side_by_side import side_by_side
 from crm_sync.pull.window import Margins
 from crm_sync.pull.wish import Wish
 

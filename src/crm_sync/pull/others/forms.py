@@ -17,17 +17,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crm_sync.hubspot import Form, HubSpotClient, HubSpotError
 from crm_sync.hubspot.errors import MalformedAnswer, NotFound, Rejected, ServerFault, ValidationFailed
 from crm_sync.models.marketing import forms
-from crm_sync.pull import marketing_statements as statements
 from crm_sync.pull.cursor import Cursor, Cursors
 from crm_sync.pull.hubspot_clock import hubspot_now
-from crm_sync.pull.lenient import json_text, moment, text
-from crm_sync.pull.paging import pages
-from crm_sync.pull.parts import Parts, held
+from crm_sync.pull.mirror.values import storable
+from crm_sync.pull.others import statements
+from crm_sync.pull.others.lenient import json_text, moment, text
+from crm_sync.pull.others.paging import pages
+from crm_sync.pull.others.parts import Parts, held
+from crm_sync.pull.others.rows import Row, RowWriter, step
+from crm_sync.pull.others.side_by_side import side_by_side
+from crm_sync.pull.others.submissions import LOOK_BACK, SubmissionsPull
 from crm_sync.pull.report import Observer, StreamReport, counted
-from crm_sync.pull.rows import Row, RowWriter, step
-from crm_sync.pull.side_by_side import side_by_side
-from crm_sync.pull.submissions import LOOK_BACK, SubmissionsPull
-from crm_sync.pull.values import storable
 from crm_sync.pull.wish import Wish
 
 #: Forms that are looked at at once. The rate limiter has the last word.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from crm_sync.pull.values import Unfit, integer, storable, utc
+from crm_sync.pull.mirror.values import Unfit, integer, storable, utc
 
 # NUL as JSON spells it; "\\u0000" with an escaped backslash before it is six ordinary characters.
 _NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")

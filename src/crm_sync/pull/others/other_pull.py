@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crm_sync.errors import UnknownStreamError
 from crm_sync.hubspot import HubSpotClient
 from crm_sync.pull.cursor import Cursors
-from crm_sync.pull.email_events import EmailEventsPull
-from crm_sync.pull.forms import FormsPull
-from crm_sync.pull.owners import OwnersPull
-from crm_sync.pull.pipelines import PipelinesPull
+from crm_sync.pull.others.email_events import EmailEventsPull
+from crm_sync.pull.others.forms import FormsPull
+from crm_sync.pull.others.owners import OwnersPull
+from crm_sync.pull.others.pipelines import PipelinesPull
 from crm_sync.pull.report import Observer, StreamReport
 from crm_sync.pull.window import Margins
 from crm_sync.pull.wish import Wish

@@ -17,11 +17,11 @@ from crm_sync.hubspot import HubSpotClient, Owner
 from crm_sync.models.marketing import owners
 from crm_sync.pull.cursor import Cursors
 from crm_sync.pull.hubspot_clock import hubspot_now
-from crm_sync.pull.lenient import json_text, moment, number, text
-from crm_sync.pull.paging import pages
-from crm_sync.pull.parts import held
+from crm_sync.pull.others.lenient import json_text, moment, number, text
+from crm_sync.pull.others.paging import pages
+from crm_sync.pull.others.parts import held
+from crm_sync.pull.others.rows import Row, RowWriter, step
 from crm_sync.pull.report import Observer, StreamReport, counted
-from crm_sync.pull.rows import Row, RowWriter, step
 from crm_sync.pull.wish import Wish
 
 

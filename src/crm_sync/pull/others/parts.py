@@ -17,8 +17,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from crm_sync.pull import marketing_statements as statements
 from crm_sync.pull.cursor import Cursor, Cursors
+from crm_sync.pull.others import statements
 from crm_sync.pull.wish import Wants, Wish
 
 #: What the stream's own cursor says while its parts are read from scratch.

@@ -12,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from crm_sync.hubspot import HubSpotClient, Pipeline
 from crm_sync.hubspot.errors import ErrorAnswer, MissingScopes, NotFound, ValidationFailed
 from crm_sync.models.marketing import pipeline_stages, pipelines
-from crm_sync.pull import marketing_statements as statements
 from crm_sync.pull.cursor import Cursors
 from crm_sync.pull.hubspot_clock import hubspot_now
-from crm_sync.pull.lenient import json_text, moment, text
-from crm_sync.pull.parts import held
+from crm_sync.pull.others import statements
+from crm_sync.pull.others.lenient import json_text, moment, text
+from crm_sync.pull.others.parts import held
+from crm_sync.pull.others.rows import Counts, Row, RowWriter, step
 from crm_sync.pull.report import Observer, StreamReport, counted
-from crm_sync.pull.rows import Counts, Row, RowWriter, step
 from crm_sync.pull.streams import find_custom
 from crm_sync.pull.wish import Wish
 

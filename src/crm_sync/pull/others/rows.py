@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from crm_sync.pull import marketing_statements as statements
 from crm_sync.pull.cursor import Cursor
+from crm_sync.pull.others import statements
 from crm_sync.pull.report import StreamReport
 
 Row = Mapping[str, Any]

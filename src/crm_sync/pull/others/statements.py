@@ -13,7 +13,7 @@ from sqlalchemy.sql.selectable import Subquery
 from crm_sync.models import SyncCursor
 from crm_sync.models.marketing import form_submissions
 from crm_sync.models.mirror import contacts
-from crm_sync.pull.statements import seconds
+from crm_sync.pull.cursor_statements import seconds
 
 #: What the mirror itself decides of a row.
 _OWN = frozenset({"synced_at", "contact_id"})
@@ -172,7 +172,7 @@ def forget_parts() -> sa.Delete:
 
 
 def _page(table: sa.Table) -> Subquery:
-    """Bound arrays as rows of the table. JSON travels as text: it is encoded once, in `crm_sync.pull.lenient`."""
+    """Bound arrays as rows of the table. JSON travels as text: it is encoded once, in `lenient`."""
     types = {name: table.c[name].type for name in written_columns(table)}
     arrays = [
         sa.bindparam(name, type_=ARRAY(sa.Text() if isinstance(type_, JSONB) else type_))

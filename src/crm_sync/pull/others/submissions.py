@@ -28,11 +28,11 @@ from crm_sync.hubspot import HubSpotClient, Submission, SubmissionPage
 from crm_sync.hubspot.errors import ValidationFailed
 from crm_sync.models.marketing import form_submissions
 from crm_sync.pull.cursor import Cursor
-from crm_sync.pull.lenient import json_text, moment, text
-from crm_sync.pull.paging import pages
+from crm_sync.pull.mirror.values import storable
+from crm_sync.pull.others.lenient import json_text, moment, text
+from crm_sync.pull.others.paging import pages
+from crm_sync.pull.others.rows import Row, RowWriter, step
 from crm_sync.pull.report import Observer, StreamReport
-from crm_sync.pull.rows import Row, RowWriter, step
-from crm_sync.pull.values import storable
 from crm_sync.pull.wish import Wish
 
 #: What a cursor of a look under way names as its pass.

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crm_sync.models import SyncRun
 from crm_sync.pull.report import StreamReport
-from crm_sync.pull.run_outcome import sentence
+from crm_sync.pull.runs.outcome import sentence
 from jobloop.outcome import storable
 
 logger = logging.getLogger(__name__)

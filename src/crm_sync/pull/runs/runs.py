@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from crm_sync.errors import PullError, StreamBusyError
 from crm_sync.hubspot.errors import DailyLimit, HubSpotError
 from crm_sync.models import SyncRun, SyncRunStatus, queue_pauses
-from crm_sync.pull.live_report import LiveReport
 from crm_sync.pull.report import Observer, StreamReport, ignore
-from crm_sync.pull.run_outcome import next_midnight, outcome_of
+from crm_sync.pull.runs.live_report import LiveReport
+from crm_sync.pull.runs.outcome import next_midnight, outcome_of
 from crm_sync.pull.service import PullService
 from crm_sync.pull.wish import BATCH_SIZE, Wants, Wish
 from jobloop import Complete, Fail, JobQueue, Outcome, RetryPolicy, Snooze, Statuses

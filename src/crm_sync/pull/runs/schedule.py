@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from crm_sync.hubspot.errors import HubSpotError
-from crm_sync.pull.run_rows import RunRows
+from crm_sync.pull.runs.rows import RunRows
 from crm_sync.pull.service import PullService
 from jobloop import CycleReport, JobLoop
 from jobloop.scheduler import IntervalScheduler, ScheduledLoop

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from crm_sync.models.relations import associations
-from crm_sync.pull.statements.parts import any_of_ids, page_of
+from crm_sync.pull.mirror.statements.parts import any_of_ids, page_of
 
 
 def drop_associations() -> tuple[sa.Delete, sa.Delete]:

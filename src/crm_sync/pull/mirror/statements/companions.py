@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from crm_sync.models import SyncIssue
 from crm_sync.models.relations import property_history
-from crm_sync.pull.statements.parts import any_of_ids, page_of
+from crm_sync.pull.mirror.statements.parts import any_of_ids, page_of
 
 
 def drop_history() -> sa.Delete:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.sql.dml import ReturningDelete
 
-from crm_sync.pull.statements.parts import any_of_ids, page_of, values_of
+from crm_sync.pull.mirror.statements.parts import any_of_ids, page_of, values_of
 
 NEVER: sa.ColumnElement[Any] = sa.literal_column("'-infinity'::timestamptz")
 _READ_AT = sa.bindparam("page_read_at", type_=sa.DateTime(timezone=True))

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from crm_sync.models.relations import removed_records
-from crm_sync.pull.statements.parts import any_of_ids, page_of
+from crm_sync.pull.mirror.statements.parts import any_of_ids, page_of
 
 
 def note_removed() -> ReturningInsert[Any]:
