@@ -17,7 +17,8 @@ from jobloop.schema import BOOKKEEPING, prefix_of
 from jobloop.status import Role, Statuses
 
 #: Roles of columns that a handler's row is made without, unless the queue's `columns` name them: they are the queue's
-#: own, known before they are read (a claimed row waits for nothing), and each costs the server and the driver time.
+#: own, and each costs the server and the driver time. A handler that writes to the row only while it is its own, at any
+#: moment of its work, names the token.
 UNREAD = ("next_retry_at", "claim_token", "lease_expires_at", "rescue_count")
 
 

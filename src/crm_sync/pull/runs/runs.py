@@ -32,6 +32,9 @@ PULLS: Final = "pulls"
 #: A run is long and its worker is heard of all the time, so a lost one is noticed soon.
 _LEASE: Final = timedelta(minutes=1)
 
+#: Of a row, what its handler needs: the wish, and the token, by which it writes its report while the row is its own.
+_COLUMNS: Final = ("id", "stream", "wants", "since", "batch_size", "catch_up", "targets", "claim_token")
+
 #: The now() of an INSERT is the database's.
 _CLOCKS_DIFFER: Final = timedelta(minutes=1)
 
@@ -53,6 +56,7 @@ def pulls_queue(*filters: sa.ColumnElement[bool]) -> JobQueue:
         max_rescues=10,  # of a pull that takes hours: it goes on each time
         name=PULLS,
         pauses=queue_pauses,
+        columns=_COLUMNS,
     )
 
 
