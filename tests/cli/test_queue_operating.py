@@ -95,7 +95,7 @@ async def test_doctor_reports_what_is_wrong_with_the_sql_that_mends_it(shell: Sh
     (line,) = [line.strip() for line in done.stdout.splitlines() if "CREATE INDEX" in line]
     assert line == (
         "CREATE INDEX CONCURRENTLY ix_contacts_hubspot_due ON contacts "
-        "((COALESCE(next_retry_at, '-infinity'::timestamptz)), updated_at, id) "
+        "((COALESCE(next_retry_at, '-infinity'::timestamptz)), updated_at) "
         "WHERE hubspot_processing_status = 'Queued';"
     )
     report = json.loads(shell.run("queue", "doctor", "--json").stdout)["queues"][0]["findings"]
