@@ -112,7 +112,7 @@ class EmbeddedPostgres:
                 raise EmbeddedPostgresError(f"PostgreSQL did not stop; its log is {self.directory / 'server.log'}.")
             if delete:
                 if home.socket_directory != home.directory:
-                    shutil.rmtree(home.socket_directory)
+                    shutil.rmtree(home.socket_directory, ignore_errors=True)
                 # Out of the way at once: half deleted, without its lock, it would be another process's to begin with.
                 gone = home.directory.with_name(f"{home.directory.name}.{uuid4().hex}")
                 home.directory.rename(gone)
@@ -142,7 +142,7 @@ class EmbeddedPostgres:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             except (FileExistsError, FileNotFoundError):
-                if path.parent.is_file():
+                if path.parent.is_file() or path.parent.is_symlink() or path.is_symlink():
                     raise
                 continue  # it was deleted in between
             try:

@@ -19,7 +19,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from asyncpg import LockNotAvailableError, QueryCanceledError
+from asyncpg import DeadlockDetectedError, LockNotAvailableError, QueryCanceledError
 from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -157,7 +157,7 @@ async def _run(url: URL | str, limits: Limits | None, action: Any, revision: str
             await connection.run_sync(run)
         except DBAPIError as exc:
             cause = exc.orig.__cause__ if exc.orig is not None else None
-            if isinstance(cause, LockNotAvailableError | QueryCanceledError):
+            if isinstance(cause, DeadlockDetectedError | LockNotAvailableError | QueryCanceledError):
                 raise MigrationError(
                     f"A migration gave up on a statement that waited or ran too long ({cause}); its revision "
                     "changed nothing. Run it again when the tables are less busy."

@@ -54,7 +54,8 @@ class JobQueue:
     lease                 how long a claim lives without renewal; renewed every third of it
     max_rescues           a row whose worker was lost this many times goes to Error
     pauses                the table of `jobloop.pause.pauses_table`; None: this queue cannot be paused
-    columns               attributes that the handler's rows carry; None: all of the model but `UNREAD`
+    columns               attributes that the handler's rows carry; None: all of the model but `UNREAD`. What an entity
+                          lacks raises `DetachedInstanceError`, also from the repr of a mapped dataclass that shows it
     name                  for logs and metrics; None: "{table}.{status column}"
 
     Raises `MissingColumn` (with the migration line), `SharedColumn` or `QueueDeclarationError`.

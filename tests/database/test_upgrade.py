@@ -68,3 +68,35 @@ async def test_rows_queued_and_claimed_before_the_upgrade_are_done_after_it(data
     assert (await new.drain()).completed == 20
     await runtime.aclose()
     await engine.dispose()
+
+
+async def test_a_pull_that_was_cut_off_before_the_upgrade_looks_into_the_recycle_bin(database_url: str) -> None:
+    """It would take for gone for good what was only archived."""
+    await migrate.upgrade(database_url, "0004")
+    engine = create_engine(database_url)
+    plans = {"a": "list,missing", "b": "missing", "c": "list,archived,missing", "d": "", "e": "associations,missing"}
+    async with engine.begin() as connection:
+        for stream, passes in plans.items():
+            await connection.execute(
+                text("INSERT INTO sync_cursors (stream, passes) VALUES (:stream, string_to_array(:passes, ','))"),
+                {"stream": stream, "passes": passes},
+            )
+    await engine.dispose()
+
+    async def passes() -> dict[str, list[str]]:
+        engine = create_engine(database_url)
+        async with engine.connect() as connection:
+            found = (await connection.execute(text("SELECT stream, passes FROM sync_cursors"))).all()
+        await engine.dispose()
+        return {row.stream: row.passes for row in found}
+
+    await migrate.upgrade(database_url)
+    assert await passes() == {
+        "a": ["list", "archived since", "missing"],
+        "b": ["archived since", "missing"],
+        "c": ["list", "archived", "missing"],
+        "d": [],
+        "e": ["associations", "archived since", "missing"],
+    }
+    await migrate.downgrade(database_url, "0004")
+    assert await passes() == {stream: [one for one in plan.split(",") if one] for stream, plan in plans.items()}

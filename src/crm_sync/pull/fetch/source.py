@@ -140,7 +140,7 @@ class Source:
     async def _whole(self, records: Sequence[Record]) -> list[Record]:
         """The records that a search found, with all that is wanted of them.
 
-        Those that are gone by now are left to the passes over the recycle bin and what is missing.
+        Those that are gone by now are left to the next look at the recycle bin.
         """
         if self._fits_a_search:
             return list(records)
