@@ -90,6 +90,7 @@ def make_queue(**changes: Any) -> JobQueue:
         "retry": RetryPolicy(max_retries=3, base_delay=timedelta(minutes=5)),
         "lease": timedelta(minutes=5),
         "pauses": PAUSES,
+        "columns": ["id", "revision", "claim_token"],
         **changes,
     }
     return JobQueue(Job, STATUSES, **declared)
