@@ -239,3 +239,17 @@ async def test_a_record_that_is_restored_while_a_run_reads_is_not_lost(pulls: Pu
         await pulls.pull("companies")
         await pulls.assert_equal("companies")
     assert nth > 2
+
+
+async def test_a_full_pull_that_ended_in_the_recycle_bin_is_taken_up_by_the_next(pulls: Pulls) -> None:
+    add(pulls.emulator, "companies", name="A")
+    for nth in range(1, 10):
+        pulls.emulator.fault("cut", nth=nth, times=0)
+        with pytest.raises(TransportError):
+            await pulls.pull("companies", Wants.FULL)
+        pulls.emulator.clear_faults()
+        if (cursor := await pulls.cursor("companies")).passes:
+            break
+    assert cursor.passes == ["archived", "list", "archived since", "missing"]
+    assert (await pulls.pull("companies", Wants.FULL)).resumed
+    await pulls.assert_equal("companies")
