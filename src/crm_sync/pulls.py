@@ -39,7 +39,7 @@ STANDING_POLL_SECONDS: Final = 5.0
 class Pulls:
     """`service` pulls a stream by name; a token is missed only when one is used.
 
-    Raises SettingsError for names of streams that there are not.
+    Raises SettingsError for names of streams that there are not, or that have no properties to narrow.
     """
 
     def __init__(
@@ -62,6 +62,11 @@ class Pulls:
                 self.service.expand(*getattr(settings, name))
             except UnknownStreamError as exc:
                 raise SettingsError(f"{name}: {exc}") from exc
+        if several := [name for name in settings.HUBSPOT_PULL_PROPERTIES if name in (*GROUPS, *OTHERS, "all")]:
+            raise SettingsError(
+                f"HUBSPOT_PULL_PROPERTIES names {', '.join(several)}: only single streams of records have properties "
+                "to choose from, such as contacts or notes. Give each of them a list of its own."
+            )
         self.rows = RunRows(engine)
 
     def loop(

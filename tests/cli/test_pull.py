@@ -15,6 +15,7 @@ from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crm_sync.cli.pull_outcome import summary
+from crm_sync.hubspot import HubSpotClient, PropertyDefinition
 from crm_sync.pull.report import StreamReport
 from crm_sync.pull.streams import OTHERS, STANDARD
 from crm_sync.pull_now import Pulled, State
@@ -215,7 +216,9 @@ def rendered(pulled: list[Pulled]) -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["contats"], "There is no stream 'contats'. There are: contacts, companies, deals"),
+        (["conatcts"], "There is no stream 'conatcts'. Did you mean contacts? There are: contacts, companies, deals"),
+        (["Deal"], "There is no stream 'Deal'. Did you mean deals? There are:"),
+        (["widgets"], "There is no stream 'widgets'. There are: contacts,"),
         (["contacts", "--since", "yesterday"], "'yesterday' is neither a date nor a duration; write 2026-11-01"),
         (["contacts", "--since", "2026-13-01"], "'2026-13-01' is neither a date nor a duration"),
         (["contacts", "--since", "2099-01-01"], "'2099-01-01' is yet to come"),
@@ -246,9 +249,39 @@ def test_without_a_token_a_pull_says_so(shell: Shell) -> None:
 
 def test_a_wrong_name_in_the_settings_is_a_sentence(shell: Shell) -> None:
     words = failed(shell.run("pull", "contacts", HUBSPOT_PULL_STREAMS="contacts,contats"), 2)
-    assert words.startswith("HUBSPOT_PULL_STREAMS: There is no stream 'contats'.")
+    assert words.startswith("HUBSPOT_PULL_STREAMS: There is no stream 'contats'. Did you mean contacts?")
     words = failed(shell.run("pull", "contacts", HUBSPOT_CUSTOM_OBJECTS="contacts=2-1"), 2)
     assert words == "HUBSPOT_CUSTOM_OBJECTS names contacts, which means something else already."
+    words = failed(shell.run("pull", "contacts", HUBSPOT_PULL_PROPERTIES='{"engagements": ["hs_timestamp"]}'), 2)
+    assert words.startswith("HUBSPOT_PULL_PROPERTIES names engagements: only single streams of records have properties")
+    assert words.endswith("Give each of them a list of its own.")
+
+
+async def test_a_wanted_property_that_the_account_lacks_is_said_once_and_fails_nothing(
+    shell: Shell, hubspot: EmulatorServer, database: Database
+) -> None:
+    shell.environment["HUBSPOT_PULL_PROPERTIES"] = '{"companies": ["domian", "website"]}'
+    for arguments in (["--dry-run"], [], ["--full"]):
+        done = shell.run("pull", "companies", *arguments)
+        assert done.returncode == 0
+        assert done.stderr == (
+            "companies: HUBSPOT_PULL_PROPERTIES names 'domian', a property that the account does not have. "
+            "Did you mean domain?\n"
+        )
+    assert [len(run.report["notes"]) for run in await database.runs()] == [1, 1]
+
+
+async def test_a_wanted_property_that_the_account_got_by_now_is_looked_up_again(
+    shell: Shell, hubspot: EmulatorServer, database: Database
+) -> None:
+    shell.run("pull", "companies")
+    async with HubSpotClient(hubspot.url, hubspot.token) as client:
+        await client.create_property(
+            "companies", PropertyDefinition("favourite_tea", "Favourite tea", "string", "text", "companyinformation")
+        )
+    shell.environment["HUBSPOT_PULL_PROPERTIES"] = '{"companies": ["favourite_tea"]}'
+    await database.sql("UPDATE hubspot.properties SET synced_at = now() - interval '1 hour'")
+    assert shell.run("pull", "companies").stderr == ""
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])

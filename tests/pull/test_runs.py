@@ -75,7 +75,7 @@ async def test_a_row_says_what_it_wants(runtime: Runtime, pulls: Pulls) -> None:
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"stream": "contats"}, "There is no stream 'contats'. There are: contacts, companies,"),
+        ({"stream": "contats"}, "There is no stream 'contats'. Did you mean contacts? There are: contacts, companies,"),
         ({"stream": "engagements"}, "engagements stands for notes, calls, emails, meetings, tasks"),
         ({"stream": "contacts", "wants": "everything"}, "A run wants one of changes, full, associations, not"),
         ({"stream": "contacts", "batch_size": 0}, "A batch size is a number from 1 to 10,000, not 0."),

@@ -24,7 +24,7 @@ from crm_sync.pull.edges import Edges
 from crm_sync.pull.fetch.association_types import AssociationTypes
 from crm_sync.pull.fetch.associations import AssociationReader
 from crm_sync.pull.fetch.clock import DatabaseClock
-from crm_sync.pull.fetch.definitions import KEPT_FOR, KEPT_FOR_A_FULL_PULL, PropertyDefinitions
+from crm_sync.pull.fetch.definitions import KEPT_FOR, KEPT_FOR_A_FULL_PULL, PropertyDefinitions, note_unknown
 from crm_sync.pull.fetch.source import Source
 from crm_sync.pull.hubspot_clock import hubspot_now
 from crm_sync.pull.mirror import statements
@@ -227,7 +227,8 @@ class PullEngine:
         narrowed = self._narrowed.get(stream.name)
         kept_for = KEPT_FOR_A_FULL_PULL if wish.wants is Wants.FULL else KEPT_FOR
         book = PropertyDefinitions(self._client, self._engine, writes=not wish.dry_run)
-        definitions = await book.of(stream, cursor, kept_for)
+        definitions = await book.of(stream, cursor, kept_for, narrowed or ())
+        note_unknown(narrowed or (), definitions, report)
         chosen = definitions if narrowed is None else narrowed
         properties = tuple(dict.fromkeys((*stream.needed_properties, *chosen)))
         chosen_targets = stream.targets if wish.targets is None else wish.targets

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from crm_sync.errors import UnknownStreamError
 from crm_sync.hubspot.schemas import ObjectSchema
 from crm_sync.models import mirror
+from crm_sync.pull.spelling import did_you_mean
 from crm_sync.pull.stream import Stream, custom_stream
 
 _PEOPLE = ("contacts", "companies")
@@ -55,10 +56,10 @@ def expand(names: Iterable[str], custom: Sequence[str] = ()) -> tuple[str, ...]:
         elif name in every:
             expanded[name] = None
         else:
-            known = ", ".join((*every, *GROUPS))
+            known = (*every, *GROUPS, "all")
             raise UnknownStreamError(
-                f"There is no stream {name!r}. There are: {known}. A custom object becomes one by its name in "
-                "HUBSPOT_CUSTOM_OBJECTS."
+                f"There is no stream {name!r}. {did_you_mean(name, known)}There are: {', '.join(known)}. "
+                "A custom object becomes one by its name in HUBSPOT_CUSTOM_OBJECTS."
             )
     return tuple(expanded)
 

@@ -5,7 +5,7 @@ They are kept in `hubspot.properties`, where people who read the mirror find wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -18,6 +18,8 @@ from crm_sync.hubspot.properties import PropertyDefinition
 from crm_sync.models.relations import properties
 from crm_sync.pull.cursor import Cursor
 from crm_sync.pull.mirror.values import storable
+from crm_sync.pull.report import StreamReport
+from crm_sync.pull.spelling import did_you_mean
 from crm_sync.pull.stream import Stream
 
 KEPT_FOR: Final = timedelta(hours=24)
@@ -35,13 +37,18 @@ class PropertyDefinitions:
         self._engine = engine
         self._writes = writes
 
-    async def of(self, stream: Stream, cursor: Cursor, kept_for: timedelta = KEPT_FOR) -> Definitions:
-        """By name, as looked up at most `kept_for` ago. Raises HubSpotError.
+    async def of(
+        self, stream: Stream, cursor: Cursor, kept_for: timedelta = KEPT_FOR, wanted: Collection[str] = ()
+    ) -> Definitions:
+        """By name, as looked up at most `kept_for` ago, or minutes ago where one that is `wanted` was not there then.
+        Raises HubSpotError.
 
         When there are new ones, the cursor goes back to the last time that they were looked up: what was written to
         them since then came without them.
         """
         kept = await self._kept(stream.name, kept_for)
+        if kept and not all(name in kept for name in wanted):
+            kept = await self._kept(stream.name, KEPT_FOR_A_FULL_PULL)
         if kept:
             return kept
         found = tuple(map(_storable, await self._client.list_properties(stream.object_type)))
@@ -92,6 +99,14 @@ class PropertyDefinitions:
                 await cursor.move(connection, synced_to=min(cursor.synced_to, *known.values()))
             if rows:
                 await connection.execute(sa.insert(properties), rows)
+
+
+def note_unknown(wanted: Iterable[str], definitions: Definitions, report: StreamReport) -> None:
+    """Say which of the wanted properties the portal has not. They are asked for all the same: HubSpot does not mind."""
+    for name in wanted:
+        if name not in definitions:
+            words = f"HUBSPOT_PULL_PROPERTIES names {name!r}, a property that the account does not have."
+            report.note(f"{words} {did_you_mean(name, definitions)}".strip())
 
 
 def _storable(one: PropertyDefinition) -> PropertyDefinition:
