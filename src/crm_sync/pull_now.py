@@ -15,12 +15,12 @@ from enum import StrEnum
 
 from crm_sync.database import database_errors
 from crm_sync.errors import QueuePausedError, StreamBusyError
-from crm_sync.hubspot.errors import Unauthorized
+from crm_sync.hubspot.errors import Unauthorized, Unreachable
 from crm_sync.models import SyncRunStatus
 from crm_sync.pull.cursor_rows import CursorRows
 from crm_sync.pull.report import Observer, StreamReport
 from crm_sync.pull.runs.outcome import sentence
-from crm_sync.pull.runs.rows import RunRow
+from crm_sync.pull.runs.rows import RESERVED, RunRow
 from crm_sync.pull.runs.runs import Runs, pulls_queue
 from crm_sync.pull.wish import Wish
 from crm_sync.runtime import Runtime
@@ -53,12 +53,14 @@ class PullNow:
     """One invocation: several streams side by side, as many as HUBSPOT_PULL_CONCURRENCY allows.
 
     `say` is told in words what is waited for. When HubSpot refuses the general token, streams that would use it and
-    have not begun are not begun.
+    have not begun are not begun. When it cannot be reached from the first, they are not tried either: their runs are
+    left in the queue, beside those of the streams that were.
     """
 
     def __init__(self, runtime: Runtime, observe: Observer, say: Callable[[str], None] = lambda _words: None) -> None:
         self._say = say
         self._refusal: str | None = None  # what HubSpot said of the general token
+        self._silence: str | None = None  # why no answer ever came
         self._runtime = runtime
         self._observe = observe
         self._rows = runtime.pulls.rows
@@ -107,6 +109,10 @@ class PullNow:
                 return await self._dry(stream, wish)
             async with database_errors(self._runtime.url):
                 run_id = await self._rows.reserve(stream, wish)
+                if self._silence is not None:
+                    return self._pulled(
+                        stream, State.WAITING, self._silence, datetime.now(UTC) + RESERVED, run_id=run_id
+                    )
                 pulled = None
                 while pulled is None:
                     pulled = await self._attempt(stream, run_id)
@@ -114,9 +120,12 @@ class PullNow:
                 return pulled
 
     async def _dry(self, stream: str, wish: Wish) -> Pulled:
+        if self._silence is not None:
+            return self._pulled(stream, State.FAILED, self._silence)
         try:
             await self._runtime.pull.run(stream, wish, self._show)
         except Exception as exc:
+            self._learn(exc)
             return self._pulled(stream, State.FAILED, self._refused(exc) or sentence(exc))
         return self._pulled(stream, State.DONE)
 
@@ -125,6 +134,7 @@ class PullNow:
         runs = Runs(self._runtime.pull, self._runtime.engine, self._show)
         self._ours[stream] = run_id
         await self._runtime.pulls.loop(only=run_id, runs=runs).run_once()
+        self._learn(runs.failure)
         row = await self._rows.read(run_id)
         if row is None:
             return self._pulled(stream, State.FAILED, error="Somebody deleted the run.")
@@ -151,6 +161,11 @@ class PullNow:
             self._refusal = self._refusal or sentence(exc)
             return self._refusal
         return None
+
+    def _learn(self, exc: Exception | None) -> None:
+        """Whether HubSpot is out of reach for all streams: this one's calls, repeated ones too, were the first."""
+        if isinstance(exc, Unreachable) and not self._runtime.clients.counts.answered:
+            self._silence = sentence(exc)
 
     async def _wait_for(self, stream: str, until: datetime | None) -> None:
         """Until nobody has the stream; meanwhile its run is shown. `until` is when it loses it if it is dead."""

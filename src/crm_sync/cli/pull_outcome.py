@@ -77,13 +77,14 @@ def _print(pulled: "Sequence[Pulled]") -> None:
         for one in pulled
         if one.state in (State.STOPPED, State.FAILED) and one.run_id is None and not one.report.calls
     ]
-    shown = [one for one in pulled if one.state is not State.SKIPPED and one not in not_begun]
+    untried = [one for one in pulled if one.state is State.WAITING and not one.report.calls]
+    shown = [one for one in pulled if one.state is not State.SKIPPED and one not in (*not_begun, *untried)]
     if shown:
         screen = console()
         screen.print(summary(shown, screen))
     said: set[str] = set()
     for one in pulled:
-        alike = [each.stream for each in pulled if each.error == one.error and each.state is one.state]
+        alike = [each for each in pulled if each.error == one.error and each.state is one.state]
         notes = [note for note in one.report.notes if debug.get() or not note.endswith(_DETAILS)]
         for words in (*_verdict(one, alike), *(f"{one.stream}: {note}" for note in notes)):
             colour = typer.colors.RED if one.state in (State.FAILED, State.WAITING) else typer.colors.YELLOW
@@ -124,13 +125,17 @@ def summary(shown: "Sequence[Pulled]", screen: "Console") -> "Table":
     return fitting_table(screen, title, columns, texts=("stream", ""), least=_LEAST)
 
 
-def _verdict(one: "Pulled", alike: Sequence[str]) -> list[str]:
-    """What is to be said of it; of others with the same end in the same words."""
+def _verdict(one: "Pulled", alike: "Sequence[Pulled]") -> list[str]:
+    """What is to be said of it, and of the others with the same end in the same words."""
     from crm_sync.pull_now import State
 
-    if one.state is State.WAITING and one.goes_on_at is not None:
-        where = f"`crm-sync serve` or `worker`, or with `crm-sync pull {one.stream}`"
-        when = f"{one.goes_on_at:%Y-%m-%d %H:%M:%S} UTC"
-        return [f"{one.stream}: {one.error}", f"  It goes on where it stopped, at {when} in a running {where}."]
-    names = ", ".join(alike) if len(alike) <= _NAMED else f"{alike[0]} and {len(alike) - 1} more"
-    return [f"{names}: {one.error}"] if one.error else []
+    streams = [each.stream for each in alike]
+    names = ", ".join(streams) if len(streams) <= _NAMED else f"{streams[0]} and {len(streams) - 1} more"
+    said = [f"{names}: {one.error}"] if one.error else []
+    if one.state is State.WAITING and (times := [each.goes_on_at for each in alike if each.goes_on_at]):
+        at = f"{min(times):%Y-%m-%d %H:%M:%S} UTC in a running `crm-sync serve` or `worker`"
+        if len(alike) == 1:
+            said.append(f"  It goes on where it stopped, at {at}, or with `crm-sync pull {one.stream}`.")
+        else:
+            said.append(f"  Nothing is lost: they go on where they stopped, at {at}, or with the same command again.")
+    return said

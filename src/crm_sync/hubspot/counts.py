@@ -21,6 +21,11 @@ class CallCounts:
     by_operation: Counter[str] = field(default_factory=Counter)
     by_status: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def answered(self) -> bool:
+        """Whether HubSpot, or something on the way there, ever said anything; of a client only."""
+        return any(status.isdecimal() for status in self.by_status)
+
 
 _tallies: ContextVar[tuple[CallCounts, ...]] = ContextVar("tallies", default=())
 

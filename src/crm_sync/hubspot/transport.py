@@ -176,7 +176,8 @@ class Transport:
             async with asyncio.timeout(self._timeouts.total_seconds):
                 return await self._http.send(self._http_request(call))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as exc:
-            what = f"HubSpot cannot be reached at {self._http.base_url} ({_reason(exc)})"
+            where = f"HubSpot cannot be reached at {self._http.base_url} ({_reason(exc)})."
+            what = f"{where} Check the network and HUBSPOT_API_BASE_URL."
             raise Unreachable(what, str(call)) from exc
         except (httpx.TimeoutException, TimeoutError) as exc:
             raise AnswerTimeout("HubSpot did not answer in time", str(call)) from exc
