@@ -241,6 +241,11 @@ def rendered(pulled: list[Pulled]) -> list[str]:
         (["contacts", "--since", "yesterday"], "'yesterday' is neither a date nor a duration; write 2026-11-01"),
         (["contacts", "--since", "2026-13-01"], "'2026-13-01' is neither a date nor a duration"),
         (["contacts", "--since", "2099-01-01"], "'2099-01-01' is yet to come"),
+        (["contacts", "--since", "0d"], "'0d' is now, and nothing has changed since; say how long ago: 36h, 7d."),
+        (["contacts", "--since", "-3d"], "'-3d' is yet to come; a duration says how long ago, without a sign"),
+        (["contacts", "--since", "99999d"], "'99999d' ago is before 1970; to read every record, say --full."),
+        (["contacts", "--since", "9999999999d"], "'9999999999d' ago is before 1970; to read every record, say --full"),
+        (["contacts", "--since", "1066-10-14"], "'1066-10-14' is before 1970; to read every record, say --full."),
         (["contacts", "--since", "7d", "--full"], "--full and --since contradict each other"),
         (["contacts", "--batch-size", "0"], "--batch-size"),
         (["contacts", "--batch-size", "many"], "--batch-size"),
@@ -371,8 +376,8 @@ async def test_the_queue_commands_know_the_pulls(shell: Shell, hubspot: Emulator
     done = shell.run("queue", "requeue", "pulls", "--id", str(row.id), "--json")
     assert json.loads(done.stdout) == {"queue": "pulls", "requeued": 1}
     await database.sql("UPDATE sync_runs SET next_retry_at = now() + interval '1 hour'")
-    assert "1 waiting rows are due now." in shell.run("queue", "retry", "pulls").stdout
-    assert "1 rows left the queue." in shell.run("queue", "cancel", "pulls", "--all").stdout
+    assert "1 waiting row due now." in shell.run("queue", "retry", "pulls").stdout
+    assert "1 row left the queue." in shell.run("queue", "cancel", "pulls", "--all").stdout
     assert "pulls is paused until" in shell.run("queue", "pause", "pulls", "--reason", "audit").stdout
     assert "The queue of pulls is paused since" in failed(shell.run("pull", "contacts"), 6)
     assert "pulls runs again" in shell.run("queue", "resume", "pulls").stdout

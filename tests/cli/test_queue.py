@@ -64,7 +64,7 @@ async def test_errors_are_grouped_the_commonest_first(shell: Shell, contacts: Co
 
 async def test_requeue_takes_only_the_rows_that_are_meant(shell: Shell, contacts: Contacts) -> None:
     await troubled(contacts)
-    assert "2 rows are Queued again." in shell.run("queue", "requeue", "--error-like", "DOMAIN").stdout
+    assert "2 rows Queued again." in shell.run("queue", "requeue", "--error-like", "DOMAIN").stdout
     rows = {row["email"].partition("@")[0]: row for row in await contacts.rows()}
     assert [rows[f"person{n}"]["hubspot_processing_status"] for n in range(3)] == ["Queued", "Queued", "Error"]
     done = shell.run("queue", "requeue", "--id", str(rows["person2"]["id"]), "--json")
@@ -74,7 +74,7 @@ async def test_requeue_takes_only_the_rows_that_are_meant(shell: Shell, contacts
 
 async def test_retry_makes_waiting_rows_due_and_keeps_their_count(shell: Shell, contacts: Contacts) -> None:
     await troubled(contacts)
-    assert "1 waiting rows are due now." in shell.run("queue", "retry").stdout
+    assert "1 waiting row due now." in shell.run("queue", "retry").stdout
     row = next(row for row in await contacts.rows() if row["email"].startswith("person3@"))
     assert row["next_retry_at"] <= row["now"]
     assert row["retry_count"] == 1
@@ -91,8 +91,8 @@ async def test_a_csv_is_imported_and_queued_and_its_bad_lines_are_kept(
     (tmp_path / "people.csv").write_text("Email,Name,Domain ID\na@example.com,Ada,\nb@example.com,Bo,not-a-uuid\n")
     done = shell.run("contacts", "import", "people.csv", "--queue")
     assert done.returncode == 0, done.stderr
-    assert "1 contacts imported and queued for HubSpot." in done.stdout
-    assert "1 lines rejected; they are in people.rejected.csv" in done.stdout
+    assert "1 contact imported and queued for HubSpot." in done.stdout
+    assert "1 line rejected, to people.rejected.csv with line and reason:" in done.stdout
     assert "b@example.com" in (tmp_path / "people.rejected.csv").read_text()
     row = await contacts.only()
     assert (row["email"], row["hubspot_processing_status"]) == ("a@example.com", "Queued")

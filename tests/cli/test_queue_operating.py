@@ -28,7 +28,7 @@ async def test_cancel_takes_out_what_was_named_and_nothing_unasked(shell: Shell,
     first = (await contacts.rows())[0]
 
     assert "say which rows" in failed(shell.run("queue", "cancel"), 2)
-    assert "1 rows left the queue." in shell.run("queue", "cancel", "--id", str(first["id"])).stdout
+    assert "1 row left the queue." in shell.run("queue", "cancel", "--id", str(first["id"])).stdout
     assert sorted(map(str, await statuses(contacts))) == ["None", "Queued", "Queued"]
     assert json.loads(shell.run("queue", "cancel", "--all", "--json").stdout) == {"queue": "contacts", "cancelled": 2}
 
@@ -44,7 +44,7 @@ async def test_adopt_takes_over_rows_that_are_old_enough(shell: Shell, contacts:
     assert "'soon' is no duration" in failed(shell.run("queue", "adopt", "--older-than", "soon"), 2)
     words = failed(shell.run("queue", "adopt", "--older-than", "1h", "--by", "email"), 2)
     assert "'email' is TEXT, the age of a row needs a timestamp." in words
-    assert "2 rows are Queued again." in shell.run("queue", "adopt", "--older-than", "1h30m").stdout
+    assert "2 rows Queued again." in shell.run("queue", "adopt", "--older-than", "1h30m").stdout
     assert sorted(map(str, await statuses(contacts))) == ["Processing", "Queued", "Queued"]
 
 
@@ -90,7 +90,7 @@ async def test_doctor_reports_what_is_wrong_with_the_sql_that_mends_it(shell: Sh
     done = shell.run("queue", "doctor")
 
     assert (done.returncode, done.stderr) == (1, "")
-    assert "contacts: 1 problems, 1 pieces of advice" in done.stdout
+    assert "contacts: 1 problem, 1 suggestion" in done.stdout
     assert "No index serves the claim" in done.stdout
     (line,) = [line.strip() for line in done.stdout.splitlines() if "CREATE INDEX" in line]
     assert line == (

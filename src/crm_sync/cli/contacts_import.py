@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crm_sync.cli.answer import AsJson, quantity
+
 if TYPE_CHECKING:
     from crm_sync.intake import ImportReport
     from crm_sync.runtime import Runtime
@@ -18,7 +20,7 @@ def contacts_import(
     rejected: Annotated[
         Path | None, typer.Option(help="Where rejected lines go; default: FILE.rejected.csv beside it.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Import a CSV into the contacts table: all of it or nothing, and every line that cannot go in is reported."""
     from crm_sync.cli.opening import with_runtime
@@ -53,11 +55,11 @@ def _as_dict(report: "ImportReport") -> dict[str, object]:
 
 def _print(report: "ImportReport") -> None:
     queued = " and queued for HubSpot" if report.queued else ""
-    typer.echo(f"{report.imported:,} contacts imported{queued}.")
+    typer.echo(f"{quantity(report.imported, 'contact')} imported{queued}.")
     typer.echo("Columns: " + ", ".join(f"{header} → {field}" for header, field in report.columns.items()))
     if report.ignored_columns:
         typer.echo("Ignored: " + ", ".join(report.ignored_columns))
     if report.rejected:
-        typer.echo(f"{report.rejected:,} lines rejected; they are in {report.rejected_path} with line and reason:")
+        typer.echo(f"{quantity(report.rejected, 'line')} rejected, to {report.rejected_path} with line and reason:")
         for reason, lines in report.reasons.items():
             typer.echo(f"  {lines:,} × {reason}")

@@ -1,15 +1,17 @@
 """crm-sync db current"""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from crm_sync.cli.answer import AsJson
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
 
-def current(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def current(as_json: AsJson = False) -> None:
     """Which revision the database is at, and which this release needs; exit code 1 when they differ.
 
     Of the embedded PostgreSQL also the address for an SQL client.

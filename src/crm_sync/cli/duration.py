@@ -9,6 +9,10 @@ _PART = re.compile(r"(\d+)\s*([smhd])", re.IGNORECASE)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
+class TooLong(typer.BadParameter):
+    """More than a timedelta holds."""
+
+
 def duration(text: str) -> timedelta:
     """The duration that `text` says; raises typer.BadParameter."""
     parts = _PART.findall(text)
@@ -17,4 +21,4 @@ def duration(text: str) -> timedelta:
     try:
         return sum((timedelta(**{_UNITS[unit.lower()]: int(number)}) for number, unit in parts), timedelta())
     except OverflowError as exc:
-        raise typer.BadParameter(f"{text!r} is too long.") from exc
+        raise TooLong(f"{text!r} is too long.") from exc

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from crm_sync.cli.answer import quantity
+
 if TYPE_CHECKING:
     from crm_sync.intake import ImportProgress
 
@@ -19,13 +21,15 @@ def reading(name: str) -> Iterator[Callable[["ImportProgress"], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
-        TextColumn("{task.fields[imported]:,} contacts"),
+        TextColumn("{task.fields[imported]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(name, total=None, imported=0)
+        task = progress.add_task(name, total=None, imported="")
 
         def show(now: "ImportProgress") -> None:
-            progress.update(task, completed=now.bytes_read, total=now.bytes_total, imported=now.imported)
+            progress.update(
+                task, completed=now.bytes_read, total=now.bytes_total, imported=quantity(now.imported, "contact")
+            )
 
         yield show

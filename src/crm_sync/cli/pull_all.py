@@ -1,6 +1,8 @@
 """crm-sync pull all"""
 
-from crm_sync.cli.pull_options import AsJson, BatchSize, CatchUp, DryRun, Full, Since, SkipAssociations
+from crm_sync.cli.answer import AsJson
+from crm_sync.cli.pull_options import BatchSize, CatchUp, DryRun, Full, Since, SkipAssociations
+from crm_sync.cli.pull_streams import pull_streams
 
 
 def pull_all(
@@ -16,18 +18,4 @@ def pull_all(
 
     A custom object of HUBSPOT_CUSTOM_OBJECTS that the account does not have is skipped.
     """
-    from crm_sync.cli.pull_options import wish
-    from crm_sync.cli.pull_run import run
-
-    run(
-        ["all"],
-        wish(
-            full=full,
-            since=since,
-            dry_run=dry_run,
-            batch_size=batch_size,
-            catch_up=catch_up,
-            skip_associations=skip_associations,
-        ),
-        as_json=as_json,
-    )
+    pull_streams(["all"], full, since, dry_run, batch_size, catch_up, skip_associations, as_json)

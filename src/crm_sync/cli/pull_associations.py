@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from crm_sync.cli.pull_options import AsJson, BatchSize
+from crm_sync.cli.answer import AsJson
+from crm_sync.cli.pull_options import BatchSize
 
 
 def pull_associations(

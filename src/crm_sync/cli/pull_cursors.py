@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crm_sync.cli.pull_options import AsJson
+from crm_sync.cli.answer import AsJson
 
 if TYPE_CHECKING:
     from crm_sync.pull.cursor_rows import CursorRow

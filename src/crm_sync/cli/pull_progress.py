@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from crm_sync.cli.answer import quantity
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -49,9 +51,10 @@ def watching(runtime: "Runtime") -> "Iterator[Observer]":
 
 
 def _counts(report: "StreamReport") -> str:
-    of = "" if report.total is None else f" of {report.total:,}"
-    rate = report.fetched / report.seconds if report.seconds else 0.0
-    return f"{report.fetched:,}{of} records, {report.pages:,} pages, {report.calls:,} calls, {rate:,.0f}/s"
+    fetched, total = report.fetched, report.total
+    records = quantity(fetched, "record") if total is None else f"{fetched:,} of {quantity(total, 'record')}"
+    rate = fetched / report.seconds if report.seconds else 0.0
+    return f"{records}, {quantity(report.pages, 'page')}, {quantity(report.calls, 'call')}, {rate:,.0f}/s"
 
 
 def left(runtime: "Runtime") -> str:

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from crm_sync.cli.answer import AsJson
+
 if TYPE_CHECKING:
     from crm_sync.push_now import PushedContact
     from crm_sync.runtime import Runtime
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 def push_contact(
     contact_id: Annotated[str, typer.Argument(metavar="UUID", help="The contact's id in the table.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Push one contact to HubSpot now and show what happened.
 
@@ -50,13 +52,14 @@ def _print_settings(runtime: "Runtime") -> None:
 
     settings = runtime.settings
     policy = runtime.contact_queue().retry
-    delays = [policy.delay_seconds(n) / 60 for n in range(1, min(policy.max_retries, 5) + 1)]
+    delays = [f"{policy.delay_seconds(n) / 60:g}" for n in range(1, min(policy.max_retries, 5) + 1)]
     more = " …" if policy.max_retries > len(delays) else ""
+    minutes = "minute" if delays == ["1"] else "minutes"
     shown = {
         "HubSpot": f"{settings.HUBSPOT_API_BASE_URL} ({settings.HUBSPOT_API_VERSION})",
         "account": settings.HUBSPOT_PORTAL_ID or "(the token's)",
         "token": runtime.hubspot.token.masked,
-        "retries": f"{policy.max_retries}, after {', '.join(f'{d:g}' for d in delays) or 'no'}{more} minutes",
+        "retries": f"{policy.max_retries}, after {', '.join(delays)}{more} {minutes}" if delays else "none",
         "custom properties": ", ".join(
             (runtime.property_names.domain_id, runtime.property_names.page_id, runtime.property_names.sync_date)
         ),

@@ -1,11 +1,11 @@
 """crm-sync queue adopt"""
 
-import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crm_sync.cli.answer import AsJson, answer, quantity
 from crm_sync.cli.duration import duration
 from crm_sync.cli.queue_choice import OnlyId, QueueName, chosen, filters
 
@@ -23,7 +23,7 @@ def adopt(
         str | None, typer.Option(metavar="COLUMN", help="The timestamp that tells a row's age.  [default: updated_at]")
     ] = None,
     ids: OnlyId = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take over rows that an older system left in Processing. Be sure that no worker of it still runs."""
     from crm_sync.cli.opening import with_runtime
@@ -40,4 +40,4 @@ def adopt(
         return len(keys)
 
     rows = with_runtime(change)
-    typer.echo(json.dumps({"queue": queue, "adopted": rows}) if as_json else f"{rows:,} rows are Queued again.")
+    answer({"queue": queue, "adopted": rows}, f"{quantity(rows, 'row')} Queued again.", as_json=as_json)

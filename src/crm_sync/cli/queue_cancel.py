@@ -1,10 +1,10 @@
 """crm-sync queue cancel"""
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crm_sync.cli.answer import AsJson, answer, quantity
 from crm_sync.cli.queue_choice import ErrorLike, OnlyId, QueueName, chosen, filters
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def cancel(
     error_like: ErrorLike = None,
     ids: OnlyId = None,
     everything: Annotated[bool, typer.Option("--all", help="Every row that is Queued.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take Queued rows out of the queue: their status becomes NULL. Rows that a worker has at this moment go on."""
     from crm_sync.cli.opening import with_runtime
@@ -30,4 +30,4 @@ def cancel(
         return len(await Control(named, runtime.engine).cancel(*filters(named, error_like, ids)))
 
     rows = with_runtime(change)
-    typer.echo(json.dumps({"queue": queue, "cancelled": rows}) if as_json else f"{rows:,} rows left the queue.")
+    answer({"queue": queue, "cancelled": rows}, f"{quantity(rows, 'row')} left the queue.", as_json=as_json)

@@ -1,5 +1,6 @@
 """Which queue and which of its rows a command is about."""
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -7,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from crm_sync.runtime import Runtime
     from jobloop import JobQueue
@@ -39,3 +41,19 @@ def filters(queue: "JobQueue", error_like: str | None, ids: list[str] | None) ->
         raise typer.BadParameter(f"an id of {queue.name} is {words}; one of {', '.join(ids or ())} is not.") from None
     where: list[ColumnElement[bool]] = [key.in_(wanted)] if wanted else []
     return [*where, with_error_like(queue, error_like)] if error_like else where
+
+
+def changed(
+    name: str,
+    error_like: str | None,
+    ids: list[str] | None,
+    change: "Callable[[AsyncEngine, JobQueue, list[ColumnElement[bool]]], Awaitable[int]]",
+) -> int:
+    """How many of the chosen rows `change` changed. Raises typer.BadParameter."""
+    from crm_sync.cli.opening import with_runtime
+
+    async def work(runtime: "Runtime") -> int:
+        queue = chosen(runtime, name)
+        return await change(runtime.engine, queue, filters(queue, error_like, ids))
+
+    return with_runtime(work)

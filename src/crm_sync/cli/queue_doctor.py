@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crm_sync.cli.answer import AsJson, quantity
 from crm_sync.cli.queue_choice import chosen
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def doctor(
     queue: Annotated[str | None, typer.Argument(help="The queue's name.  [default: every queue]")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Is the table fit to be a queue? What is wrong, why it matters, and the SQL that mends it. Changes nothing.
 
@@ -51,8 +52,8 @@ def _print(screen: "Console", name: str, findings: "list[Finding]") -> None:
 
     styles = {"problem": "bold red", "advice": "yellow", "info": "cyan"}
     counts = Counter(finding.severity.value for finding in findings)
-    words = {"problem": "problems", "advice": "pieces of advice", "info": "notes"}
-    summary = ", ".join(f"{counts[kind]} {word}" for kind, word in words.items() if counts[kind])
+    nouns = {"problem": "problem", "advice": "suggestion", "info": "note"}
+    summary = ", ".join(quantity(counts[kind], noun) for kind, noun in nouns.items() if counts[kind])
     screen.print(Text.assemble((name, "bold"), ": ", summary or ("healthy", "green")))
     for finding in findings:
         kind = finding.severity.value

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crm_sync.cli.answer import AsJson
 from crm_sync.cli.queue_choice import QueueName, chosen
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def show_errors(
     queue: QueueName = "contacts",
     most: Annotated[int, typer.Option(help="Groups to show.", min=1)] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Failed rows, and those waiting for a retry, grouped by error, with examples."""
     from crm_sync.cli.opening import with_runtime

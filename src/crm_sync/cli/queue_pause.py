@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crm_sync.cli.answer import AsJson
 from crm_sync.cli.duration import duration
 from crm_sync.cli.queue_choice import QueueName, chosen
 
@@ -26,7 +27,7 @@ def pause(
             help="After that, workers try one row and go on if it works: 30m, 2h.  [default: until `queue resume`]",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Let no worker, in any process, take rows of a queue. What already runs is finished."""
     from crm_sync.cli.opening import with_runtime

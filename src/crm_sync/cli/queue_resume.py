@@ -1,10 +1,11 @@
 """crm-sync queue resume"""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from crm_sync.cli.answer import AsJson
 from crm_sync.cli.queue_choice import QueueName, chosen
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def resume(
     queue: QueueName = "contacts",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Let workers take rows of a paused queue again, whoever paused it."""
     from crm_sync.cli.opening import with_runtime

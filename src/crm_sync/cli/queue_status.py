@@ -1,16 +1,18 @@
 """crm-sync queue status"""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from crm_sync.cli.answer import AsJson
 
 if TYPE_CHECKING:
     from crm_sync.operate import QueueStatus
     from crm_sync.runtime import Runtime
 
 
-def show_status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def show_status(as_json: AsJson = False) -> None:
     """How many rows wait, run, are done and failed, since when the oldest waits, and whether the queue is paused."""
     from crm_sync.cli.opening import with_runtime
     from crm_sync.cli.screen import console, duration, table

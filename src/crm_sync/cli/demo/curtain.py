@@ -13,6 +13,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from crm_sync.cli.answer import quantity
 from crm_sync.cli.demo.bill import Bill
 from crm_sync.cli.screen import console
 from crm_sync.intake import ImportReport
@@ -38,8 +39,8 @@ class Curtain:
         self._screen.print(Text.assemble(("✓ ", "green"), (f"{what:<12}", "bold"), words))
 
     def imported(self, csv: Path, report: ImportReport) -> None:
-        rejected = f", {report.rejected:,} lines rejected" if report.rejected else ""
-        self.step("Contacts", f"crm-sync contacts import {csv}: {report.imported:,} rows{rejected}")
+        rejected = f", {quantity(report.rejected, 'line')} rejected" if report.rejected else ""
+        self.step("Contacts", f"crm-sync contacts import {csv}: {quantity(report.imported, 'row')}{rejected}")
 
     def sql(self, statement: str) -> None:
         self._screen.print()
@@ -89,7 +90,7 @@ class Curtain:
             done = status.complete + status.error
             if done == total or time.monotonic() - said_at[0] >= _LINE_EVERY_SECONDS:
                 said_at[0] = time.monotonic()
-                retries = f", {status.waiting:,} wait for a retry" if status.waiting else ""
+                retries = f", {status.waiting:,} to retry" if status.waiting else ""
                 self._screen.print(f"  {done:,} of {total:,} done, {status.error:,} failed{retries}", highlight=False)
 
         return show

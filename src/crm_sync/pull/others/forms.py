@@ -137,7 +137,7 @@ class FormsPull:
             linked = (await connection.execute(statements.link_submissions())).rowcount
         report.associations += linked
         if linked:
-            report.note(f"{linked:,} submissions were linked to their contacts.")
+            report.note(f"Submissions that were linked to their contacts: {linked:,}.")
 
 
 def _looked_back_at(stream: Cursor) -> datetime:
