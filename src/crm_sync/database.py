@@ -17,6 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from crm_sync.embedded_postgres import EmbeddedPostgres
 from crm_sync.errors import DatabaseUnavailableError, DatabaseVersionError, SettingsError
 from crm_sync.settings import Settings
+from crm_sync.statement_log import log_statements
 
 logger = logging.getLogger(__name__)
 
@@ -45,20 +46,22 @@ _FOREIGN_PARAMETERS = {
 }
 
 
-def parse_database_url(value: str | URL) -> URL:
+def parse_database_url(value: str | URL, *, setting: str = "DATABASE_URL") -> URL:
     """`postgres://…`, `postgresql://…` or `postgresql+any_driver://…` as an address for asyncpg.
 
     Raises SettingsError for anything else; the message does not repeat the address, which holds a password.
     """
     try:
         url = make_url(value)
+        if url.port is not None and not 0 < url.port < 65_536:
+            raise ValueError("no such port")
     except (ArgumentError, ValueError) as exc:
         raise SettingsError(
-            "DATABASE_URL is not an address of a database; it should read postgresql://user:password@host:5432/name."
+            f"{setting} is not an address of a database; it should read postgresql://user:password@host:5432/name."
         ) from exc
     backend = url.drivername.partition("+")[0]
     if backend not in _DIALECTS:
-        raise SettingsError(f"DATABASE_URL names a {backend} database; only postgresql://… works here.")
+        raise SettingsError(f"{setting} names a {backend} database; only postgresql://… works here.")
     return url.set(drivername="postgresql+asyncpg")
 
 
@@ -122,6 +125,7 @@ def create_engine(
         echo=echo,
     )
     _look_before_use(engine.sync_engine)
+    log_statements(engine.sync_engine)
     return engine
 
 
@@ -151,7 +155,8 @@ def _look_before_use(engine: Engine) -> None:
 def listening_dsn(settings: Settings, url: URL) -> str | None:
     """A direct `postgresql://` address for LISTEN; None if only a transaction pooler's is known."""
     if settings.DATABASE_DIRECT_URL is not None:
-        url = parse_database_url(settings.DATABASE_DIRECT_URL.get_secret_value())
+        address = settings.DATABASE_DIRECT_URL.get_secret_value()
+        url = parse_database_url(address, setting="DATABASE_DIRECT_URL")
     elif settings.DATABASE_POOLER or url.query.get("pgbouncer") == "true":
         return None
     return url.set(drivername="postgresql").render_as_string(hide_password=False)

@@ -29,7 +29,7 @@ _LOOKS_SECRET = re.compile(
     r"|(?P<password>(?<=://)(?P<user>[^\s:@/]*):[^\s@/]+(?=@))"
 )
 # These tell of every request, every poll and their own start at INFO.
-_TALKATIVE = ("httpx", "httpcore", "apscheduler", "uvicorn", "alembic")
+_TALKATIVE = ("httpx", "httpcore", "apscheduler", "asyncio", "uvicorn", "alembic")
 
 
 def configure_logging(settings: Settings, *, stream: TextIO | None = None) -> None:

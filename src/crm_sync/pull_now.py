@@ -8,6 +8,7 @@ next worker takes up. A dry run is no run: it leaves no row.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ from crm_sync.pull.runs.runs import Runs, pulls_queue
 from crm_sync.pull.wish import Wish
 from crm_sync.runtime import Runtime
 from jobloop import Control
+
+logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
 
@@ -125,6 +128,7 @@ class PullNow:
         try:
             await self._runtime.pull.run(stream, wish, self._show)
         except Exception as exc:
+            logger.debug("the dry run of %s failed", stream, exc_info=exc)
             self._learn(exc)
             return self._pulled(stream, State.FAILED, self._refused(exc) or sentence(exc))
         return self._pulled(stream, State.DONE)

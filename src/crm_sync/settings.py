@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -32,8 +33,12 @@ def _token(value: SecretStr) -> SecretStr:
 
 
 def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+    try:
+        parts = urlsplit(value)
+        is_plain = parts.username is None and not parts.query and parts.port != 0
+    except ValueError:  # brackets or a port that are none
+        is_plain = False
+    if not is_plain or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an address like https://api.hubapi.com, without a user or a query")
     return value.rstrip("/")
 
@@ -133,9 +138,20 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
     hold.
     """
     try:
+        _check_lines(env_file)
         return Settings(_env_file=env_file)  # type: ignore[call-arg]
     except ValidationError as exc:
         fields = Settings.model_fields
         raise SettingsError("\n".join(explain(problem, fields) for problem in exc.errors())) from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"{env_file} cannot be read as UTF-8 text: {exc}.") from exc
+
+
+def _check_lines(env_file: Path | None) -> None:
+    """dotenv would go on without a line that it cannot read."""
+    if env_file is None or not env_file.is_file():
+        return
+    with env_file.open(encoding="utf-8") as lines:
+        wrong = [str(binding.original.line) for binding in parse_stream(lines) if binding.error]
+    if wrong:
+        raise SettingsError(f"{env_file}, line {', '.join(wrong)}: cannot be read; a setting is NAME=value.")

@@ -87,13 +87,42 @@ def test_a_database_that_was_never_migrated_names_the_command_that_helps(shell: 
         assert "run `crm-sync db upgrade`" in failed(shell.run(*command), 3)
 
 
-def test_with_debug_there_is_a_traceback_wherever_the_option_stands(shell: Shell) -> None:
-    shell.environment = {"DATABASE_URL": "postgresql://somebody@127.0.0.1:1/nowhere"}
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "HUBSPOT_API_BASE_URL=http://[::1",
+            "HUBSPOT_API_BASE_URL is 'http://[::1'; it must be an address like https:",
+        ),
+        ("HUBSPOT_API_BASE_URL=http://host:abc", "HUBSPOT_API_BASE_URL is 'http://host:abc'; it must be an address"),
+        (
+            "DATABASE_URL=postgresql://a:hidden-word@h:99999/x",
+            "DATABASE_URL is not an address of a database; it should",
+        ),
+        ("HUBSPOT_API_KEY pat-na1-hidden-word", ".env, line 2: cannot be read; a setting is NAME=value."),
+        ("HUBSPOT_API_KEY='pat hidden-word'", "HUBSPOT_API_KEY must be one word of letters, digits and hyphens"),
+    ],
+    ids=["brackets", "port", "high port", "no =", "two words"],
+)
+def test_a_wrong_line_in_the_file_is_a_sentence_and_no_secret(
+    shell: Shell, tmp_path: Path, line: str, words: str
+) -> None:
+    (tmp_path / ".env").write_text(f"WEB_PORT=1234\n{line}\n")
+    said = failed(shell.run("queue", "status"), 2)
+    assert said.startswith(words)
+    assert "hidden-word" not in said
+
+
+def test_with_debug_there_is_a_traceback_before_the_same_end_wherever_the_option_stands(shell: Shell) -> None:
+    shell.environment = {"DATABASE_URL": "postgresql://somebody:hidden-word@127.0.0.1:1/nowhere"}
+    plain = shell.run("queue", "status")
     for arguments in (["--debug", "queue", "status"], ["queue", "status", "--debug"]):
         done = shell.run(*arguments)
-        assert done.returncode == 1
+        assert done.returncode == plain.returncode == 3
         assert "Traceback" in done.stderr
         assert "DatabaseUnavailableError" in done.stderr
+        assert done.stderr.endswith(plain.stderr)
+        assert "hidden-word" not in done.stderr
 
 
 def test_an_sql_client_is_told_the_embedded_server_s_address(shell: Shell, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import signal
 import subprocess
 from typing import Any
@@ -195,6 +196,21 @@ async def test_what_people_cannot_act_on_is_not_said(shell: Shell) -> None:
     assert "divisions, memberships, events: not in this account, skipped (HUBSPOT_CUSTOM_OBJECTS names them)." in words
     assert "have no pipelines" not in words
     assert "One call had" not in words
+
+
+async def test_debug_shows_calls_and_statements_with_their_times_and_neither_the_token_nor_values(
+    shell: Shell, hubspot: EmulatorServer
+) -> None:
+    hubspot.fault("403", path="*objects/companies*", times=0)
+    done = shell.run("pull", "contacts", "companies", "--json", "--debug")
+    assert answer(done, 1)["outcome"] == "partial"
+    assert re.search(r"hubspot GET /crm/v3/objects/contacts: 200 in \d+ ms \(waited \d+ ms\)", done.stderr)
+    assert re.search(r"sql [\d.]+ ms: UPDATE sync_cursors SET ", done.stderr)
+    assert "Traceback" in done.stderr  # of the stream that failed
+    assert hubspot.token not in done.stderr
+    emails = {record["email"] for record in hubspot.records("contacts")} - {None, ""}
+    assert len(emails) > 100
+    assert not [email for email in emails if email in done.stderr]
 
 
 async def test_a_spent_daily_limit_says_when_it_goes_on_and_the_run_waits(

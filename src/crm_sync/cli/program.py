@@ -64,9 +64,11 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except Exception as exc:
-            code = None if debug.get() else _exit_code(exc)
+            code = _exit_code(exc)
             if code is None:
                 raise
+            if debug.get():
+                _log_traceback(exc)
             typer.secho(_sentence(exc, code), fg=typer.colors.RED, err=True)
             raise typer.Exit(code) from exc
 
@@ -145,7 +147,9 @@ def _version(wanted: bool) -> None:
 
 
 def _options(
-    show_debug: Annotated[bool, typer.Option("--debug", help="Detailed logs, and tracebacks of failures.")] = False,
+    show_debug: Annotated[
+        bool, typer.Option("--debug", help="Log every HubSpot call and SQL statement with its time, and tracebacks.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
     ] = False,
@@ -180,6 +184,13 @@ def _exit_code(exc: Exception) -> int | None:
     return FAILED
 
 
+def _log_traceback(exc: Exception) -> None:
+    """By way of the log, which takes secrets out."""
+    import logging
+
+    logging.getLogger("crm_sync").error("the command failed", exc_info=exc)
+
+
 def _sentence(exc: Exception, code: int) -> str:
     from crm_sync.errors import CrmSyncError
 
@@ -188,4 +199,5 @@ def _sentence(exc: Exception, code: int) -> str:
         return "\n".join(line.strip() for line in str(exc).splitlines())
     if code == DATABASE:
         return f"The database refused: {words.rpartition('>: ')[2]}" if hasattr(exc, "orig") else words
-    return f"Unexpected {type(exc).__name__}: {words}\nRun it again with --debug for the traceback."
+    advice = "" if debug.get() else "\nRun it again with --debug for the traceback."
+    return f"Unexpected {type(exc).__name__}: {words}{advice}"

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from crm_sync.cli.answer import quantity
+from crm_sync.cli.opening import debug
 
 if TYPE_CHECKING:
     from crm_sync.intake import ImportProgress
@@ -24,7 +25,9 @@ def reading(name: str) -> Iterator[Callable[["ImportProgress"], None]]:
         TextColumn("{task.fields[imported]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, transient=True, disable=debug.get() or not console.is_terminal
+    ) as progress:
         task = progress.add_task(name, total=None, imported="")
 
         def show(now: "ImportProgress") -> None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from crm_sync.cli.answer import quantity
+from crm_sync.cli.opening import debug
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -33,7 +34,7 @@ def watching(runtime: "Runtime") -> "Iterator[Observer]":
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Watch(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Watch(*columns, console=console, transient=True, disable=debug.get() or not console.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
 
         def show(report: "StreamReport") -> None:

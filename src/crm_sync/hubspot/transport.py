@@ -5,8 +5,8 @@
     _read     make the answer a value, or raise what it says                (exchange.body_of)
     _send     authorize and send, within the timeouts                       (token.AccessToken, httpx)
 
-Every attempt passes the rate limiter, a repeated one too. Logs name operations, never addresses, bodies or
-the token.
+Every attempt passes the rate limiter, a repeated one too. Logs name operations, at debug also method and path; never
+queries, bodies or the token.
 """
 
 from __future__ import annotations
@@ -137,13 +137,17 @@ class Transport:
             await self._sleep(delay_seconds)
 
     async def _attempt(self, call: Call, read: Callable[[Json], T]) -> T:
+        asked_at = self._clock()
         slot = await self._limiter.acquire(call.bucket)
+        sent_at = self._clock()
         reading = Reading()
         for counts in (self.counts, *tallies()):
             counts.total += 1
             counts.by_operation[call.operation] += 1
         try:
             response = await self._send(call)
+            took_ms, waited_ms = 1000 * (self._clock() - sent_at), 1000 * (sent_at - asked_at)
+            logger.debug("hubspot %s: %d in %.0f ms (waited %.0f ms)", call, response.status_code, took_ms, waited_ms)
             self.counts.by_status[str(response.status_code)] += 1
             reading = Reading.of(response.headers)
             value = self._read(call, response, read)

@@ -143,5 +143,8 @@ def _log_failure(report: StreamReport, run_id: int, exc: Exception, outcome: Out
         "for good" if isinstance(outcome, Fail) else "it waits" if isinstance(outcome, Snooze) else "it is tried again"
     )
     logger.log(
-        level, "the pull of %s (%s, run %d) failed, %s: %s", report.stream, report.wants, run_id, then, report.error
+        level,
+        "the pull of %s (%s, run %d) failed, %s: %s",
+        *(report.stream, report.wants, run_id, then, report.error),
+        exc_info=exc if logger.isEnabledFor(logging.DEBUG) else None,
     )
