@@ -20,8 +20,9 @@ from typing import Any
 import asyncpg
 
 from tests.faults.jobs import BROKEN, Table
-from tests.faults.oracle import Verdict, judge
+from tests.faults.oracle import judge
 from tests.faults.processes import Crowd, WorkerProcess, eventually
+from tests.faults.runs import Verdict
 from tests.faults.worker import Orders
 
 _AGAIN = (*BROKEN, asyncpg.DeadlockDetectedError)
