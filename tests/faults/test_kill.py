@@ -80,9 +80,10 @@ async def test_killed_in_its_settle(jobs: Table, proxy: Proxy, crowd: Crowd, for
         worker.go()
         await eventually(lambda: all_ended(jobs), "the handlers ended")
         await until_waiting(jobs)
-        await meet(fate, worker, jobs, proxy, lock, "Complete")
+        # A handler that ends late, on a busy machine, is left to the next settle, which is never sent.
+        settled = await meet(fate, worker, jobs, proxy, lock, "Complete", at_least=1)
 
-    lost = ROWS if fate == "rolled back" else 0
+    lost = ROWS - settled
     await expect_rescue(jobs, form, lost=lost, starts=ROWS + lost)
 
 
@@ -138,9 +139,16 @@ async def at_the_gate(jobs: Table, proxy: Proxy, crowd: Crowd, form: str) -> Wor
 
 
 async def meet(
-    fate: str, worker: WorkerProcess, jobs: Table, proxy: Proxy, lock: asyncpg.Connection, status: str
-) -> None:
-    """Kill the worker whose statement waits for `lock`; if it is committed, every row has `status` then."""
+    fate: str,
+    worker: WorkerProcess,
+    jobs: Table,
+    proxy: Proxy,
+    lock: asyncpg.Connection,
+    status: str,
+    *,
+    at_least: int = ROWS,
+) -> int:
+    """Kill the worker whose statement waits for `lock`; returns how many rows it gave `status`: 0 if rolled back."""
     if fate == "rolled back":
         await worker.kill()
         await jobs.sql(
@@ -148,15 +156,17 @@ async def meet(
             "WHERE datname = current_database() AND application_name LIKE 'worker%' AND application_name !~ 'oracle'"
         )
         await lock.execute("COMMIT")
-        return
+        return 0
     proxy.hold_answers()
     await lock.execute("COMMIT")
 
-    async def is_committed() -> bool:
-        return (await jobs.statuses()).get(status) == ROWS
+    async def committed() -> int:
+        count = (await jobs.statuses()).get(status, 0)
+        return count if count >= at_least else 0
 
-    await eventually(is_committed, f"{ROWS} rows are {status}")
+    count: int = await eventually(committed, f"{at_least} rows are {status}")
     await worker.kill()
+    return count
 
 
 async def until_waiting(jobs: Table, sessions: int = 1) -> None:
