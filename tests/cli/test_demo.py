@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from hubspot_emulator import EmulatorServer
 from tests.cli.shell import Shell, failed
 
 HEADER = "email,name,phone\n"
@@ -36,6 +37,24 @@ def test_the_demo_shows_the_whole_path_twice_and_leaves_a_database_to_look_at(sh
     del shell.environment["DATABASE_URL"]
     left = shell.run("queue", "errors", "--json", DATA_DIR=str(tmp_path / "data" / "demo"))
     assert [group["rows"] for group in json.loads(left.stdout)["errors"]] == [1, 1]
+
+
+def test_the_commands_to_try_next_work_as_they_are_printed(
+    shell: Shell, tmp_path: Path, hubspot: EmulatorServer
+) -> None:
+    (tmp_path / "people.csv").write_text(HEADER + "one@example.com,One,\n")
+    shell.environment = {"DATA_DIR": str(tmp_path / "data")}
+    printed = shell.run("demo", "--file", "people.csv", "--no-faults").stdout
+    assert ".venv/bin/crm-sync emulator --seed 7 " in printed
+    hubspot.seed(7, deals=4)  # in place of that emulator, whose port may be taken here
+    lines = [line.replace("http://127.0.0.1:8025", hubspot.url).split() for line in printed.splitlines()]
+    tried = [words for words in lines if words and words[0].startswith(("HUBSPOT", "DATA_DIR"))]
+    for words in tried:
+        at = words.index(".venv/bin/crm-sync")
+        done = shell.run(*words[at + 1 :], **dict(word.split("=", 1) for word in words[:at]))
+        assert done.returncode == 0, done.stderr
+    assert [words[-2:] for words in tried[:3]] == [["queue", "status"], ["queue", "errors"], ["pull", "deals"]]
+    assert "deals" in done.stdout  # of `crm-sync runs`
 
 
 def test_a_file_that_is_not_there_is_a_sentence(shell: Shell) -> None:

@@ -18,6 +18,7 @@ from crm_sync.cli.demo.bill import Bill
 from crm_sync.cli.screen import console
 from crm_sync.intake import ImportReport
 from crm_sync.operate import QueueStatus
+from hubspot_emulator import DEFAULT_TOKEN
 
 _LINE_EVERY_SECONDS = 2.0
 
@@ -128,10 +129,15 @@ def _next(data_dir: str) -> Group:
         "  Look at what the demo left:",
         f"    {crm_sync} queue status",
         f"    {crm_sync} queue errors",
-        "  Push to your own account:",
+        "  Pull what an emulated account knows into it, and look at that:",
+        "    .venv/bin/crm-sync emulator --seed 7    # until Ctrl-C, in another terminal",
+        f"    HUBSPOT_API_BASE_URL=http://127.0.0.1:8025 HUBSPOT_API_KEY={DEFAULT_TOKEN} {crm_sync} pull deals",
+        f"    {crm_sync} runs",
+        "  Work with your own account:",
         "    cp .env.example .env    # and set HUBSPOT_API_KEY in it",
         "    .venv/bin/crm-sync push setup",
         "    .venv/bin/crm-sync contacts import YOURS.csv --queue",
+        "    .venv/bin/crm-sync pull all",
         "    make run",
         "",
     )
