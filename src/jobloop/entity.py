@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 from sqlalchemy.orm import instrumentation
+from sqlalchemy.orm.state import InstanceState
 
 from jobloop.queue import JobQueue
 
@@ -25,9 +26,8 @@ class Entities:
         self._names = tuple(queue.row_columns)
         self._has_all = all(mapper.columns.get(name) is column for name, column in queue.row_columns.items())
         keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
-        places = [self._names.index(name) for name in keys if name in self._names]
-        self._has_all &= len(places) == len(keys)
-        self._key = _key_at(places)
+        self._has_all &= set(keys) <= set(self._names)
+        self._key = _key_at(keys)
         self._unloaded = frozenset(attribute.key for attribute in mapper.column_attrs).difference(self._names)
 
     @property
@@ -45,21 +45,34 @@ class Entities:
             and not self._manager.dispatch.load
         )
 
-    def __call__(self, values: Sequence[Any]) -> Any:
-        entity: Any = self._manager.new_instance()
-        attributes = entity.__dict__
-        attributes.update(zip(self._names, values, strict=False))
-        state = attributes["_sa_instance_state"]
-        # A key and no session: that is what SQLAlchemy calls detached.
-        state.key = (self._manager.class_, self._key(values), None)
-        if self._unloaded:
-            state.expired_attributes = set(self._unloaded)
-        return entity
+    def reading(self, first: int, conversions: Mapping[str, Callable[[Any], Any]]) -> Callable[[Any], Any]:
+        """What makes an entity of a record: its values from place `first` on are those of the queue's `row_columns`.
+
+        The same as a loader of SQLAlchemy does, without asking again for every row what the mapping is like.
+        """
+        manager, names, key_of, unloaded = self._manager, self._names, self._key, self._unloaded
+        model: Any = manager.class_
+        converted = tuple(conversions.items())
+
+        def read(record: Any) -> Any:
+            entity = model.__new__(model)
+            attributes = entity.__dict__
+            attributes.update(zip(names, record[first:], strict=False))
+            for name, convert in converted:
+                attributes[name] = convert(attributes[name])
+            state = attributes["_sa_instance_state"] = InstanceState(entity, manager)
+            # A key and no session: that is what SQLAlchemy calls detached.
+            state.key = (model, key_of(attributes), None)
+            if unloaded:
+                state.expired_attributes = set(unloaded)
+            return entity
+
+        return read
 
 
-def _key_at(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
-    """The values at these places of a row, as a tuple."""
-    if len(places) == 1:
-        (place,) = places
-        return lambda values: (values[place],)
-    return itemgetter(*places) if places else lambda _values: ()
+def _key_at(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """The values of these attributes, as a tuple."""
+    if len(names) == 1:
+        (name,) = names
+        return lambda attributes: (attributes[name],)
+    return itemgetter(*names) if names else lambda _attributes: ()

@@ -13,7 +13,7 @@ from jobloop import statements
 from jobloop.claim import Claim
 from jobloop.entity import Entities
 from jobloop.queue import JobQueue
-from jobloop.row import light_row
+from jobloop.row import light_rows
 
 _FIRST, _LAST = itemgetter(0), itemgetter(-1)
 _Convert = Callable[[Any], Any]
@@ -34,8 +34,8 @@ class Reader:
         self._keys = [places[column] for column in queue.columns.key]
         self._first = 1 + len(self._columns) - len(queue.row_columns)
         self._entities = Entities(queue) if entities else None
-        self._make = self._entities or light_row(f"{queue.model.__name__}Row", tuple(queue.row_columns))
-        self._conversions: dict[int, _Convert] | None = None
+        self._conversions: dict[int, _Convert] = {}
+        self._read: _Convert | None = None
 
     @property
     def needs_orm(self) -> bool:
@@ -44,10 +44,11 @@ class Reader:
 
     def of_records(self, records: Iterable[Any], types: Sequence[int], token: UUID) -> list[Claim]:
         """Claims in the order of the queue. `types` are the oids of the records' columns, as the driver says them."""
-        if self._conversions is None:
+        if self._read is None:
             self._conversions = dict(self._conversions_for(types))
+            self._read = self._reading()
         in_order = sorted(records, key=_FIRST)
-        read, retry_count = self._read_converting if self._conversions else self._read, self._retry_count
+        read, retry_count = self._read, self._retry_count
         if len(self._keys) == 1 and self._keys[0] not in self._conversions:
             (key,) = self._keys
             return [Claim(record[key], token, record[retry_count], record, read) for record in in_order]
@@ -59,17 +60,16 @@ class Reader:
         return [Claim(self._queue.key_of(row[2:]), token, row[1], row, _LAST) for row in in_order]
 
     def _key_of(self, record: Any) -> Any:
-        convert = self._conversions or {}
+        convert = self._conversions
         return self._queue.key_of([convert.get(place, _as_is)(record[place]) for place in self._keys])
 
-    def _read(self, record: Any) -> Any:
-        return self._make(record[self._first :])
-
-    def _read_converting(self, record: Any) -> Any:
-        values = list(record)
-        for place, convert in (self._conversions or {}).items():
-            values[place] = convert(values[place])
-        return self._make(values[self._first :])
+    def _reading(self) -> _Convert:
+        """What makes the handler's row of a record."""
+        names = tuple(self._queue.row_columns)
+        in_row = {place - self._first: convert for place, convert in self._conversions.items() if place >= self._first}
+        if self._entities is not None:
+            return self._entities.reading(self._first, {names[i]: convert for i, convert in in_row.items()})
+        return light_rows(f"{self._queue.model.__name__}Row", names, self._first, in_row)
 
     def _conversions_for(self, types: Sequence[int]) -> Iterable[tuple[int, _Convert]]:
         """What SQLAlchemy would do to each value on its way from the driver; nothing for most types."""

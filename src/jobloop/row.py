@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, ClassVar
@@ -29,9 +29,25 @@ class LightRow(tuple[Any, ...]):
         return _restored, (type(self).__name__, self._fields, tuple(self))
 
 
-def light_row(model_name: str, attributes: Sequence[str]) -> type[LightRow]:
-    """The class of a model's light rows with these attributes; call it with their values in the same order."""
-    return _class(model_name, tuple(attributes))
+def light_rows(
+    model_name: str, attributes: Sequence[str], first: int, conversions: Mapping[int, Callable[[Any], Any]]
+) -> Callable[[Any], LightRow]:
+    """What makes a light row of a record: its values from place `first` on are those of `attributes`.
+
+    `conversions` are by place in the row.
+    """
+    row_class, converted = _class(model_name, tuple(attributes)), tuple(conversions.items())
+
+    def read(record: Any) -> LightRow:
+        return row_class(record[first:])
+
+    def read_converting(record: Any) -> LightRow:
+        values = list(record[first:])
+        for place, convert in converted:
+            values[place] = convert(values[place])
+        return row_class(values)
+
+    return read_converting if converted else read
 
 
 @lru_cache
