@@ -54,9 +54,12 @@ def _stop_when_told() -> None:
 
 
 async def _absent(runtime: "Runtime", streams: Sequence[str]) -> Mapping[str, str]:
-    from crm_sync.hubspot.errors import HubSpotError
+    from crm_sync.hubspot.errors import HubSpotError, Unreachable
 
     try:
         return await runtime.pull.absent(*streams)
+    except Unreachable:  # a run of one that is not there would wait only to fail
+        why = "not pulled this time, as nobody knows whether the account has it."
+        return dict.fromkeys((name for name in runtime.pull.custom_names if name in streams), why)
     except HubSpotError:  # then each stream says what is the matter
         return {}
