@@ -14,7 +14,8 @@ from jobloop.status import Role
 Settled = tuple[Claim, Settlement]
 #: What tells one settle statement from another: the role, and the value columns that it writes.
 Shape = tuple[Role, tuple[str, ...]]
-_PLAIN: Shape = (Role.COMPLETE, ())
+#: What nearly all rows come to.
+PLAIN: Shape = (Role.COMPLETE, ())
 
 
 def by_shape(settlements: Iterable[Settled]) -> dict[Shape, list[Settled]]:
@@ -29,7 +30,7 @@ def by_shape(settlements: Iterable[Settled]) -> dict[Shape, list[Settled]]:
             names = tuple(sorted(settlement.values)) if settlement.values else ()
             groups[settlement.to, names].append(settled)
     if plain:
-        groups[_PLAIN] = plain + groups[_PLAIN]
+        groups[PLAIN] = plain + groups[PLAIN]
     return groups
 
 
@@ -43,7 +44,7 @@ def claim_arrays(queue: JobQueue, claims: Collection[Claim]) -> dict[str, list[A
     return arrays
 
 
-def settle_arrays(queue: JobQueue, shape: Shape, group: Sequence[Settled]) -> dict[str, list[Any]]:
+def settle_arrays(queue: JobQueue, shape: Shape, group: Sequence[Settled]) -> dict[str, Any]:
     """Everything that `statements.settle` of this shape takes."""
     to, names = shape
     arrays = claim_arrays(queue, [claim for claim, _ in group])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from asyncpg.pgproto import pgproto
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from jobloop import statements
-from jobloop.arrays import Settled, Shape, by_shape, claim_arrays, settle_arrays
+from jobloop.arrays import PLAIN, Settled, Shape, by_shape, claim_arrays, settle_arrays
 from jobloop.claim import Claim
 from jobloop.queue import JobQueue
 from jobloop.reader import Reader
@@ -39,6 +39,7 @@ class Store:
         self._probe_claim = statements.claim(queue, although_paused=True)
         self._renew = statements.renew(queue)
         self._rescue = statements.rescue(queue)
+        self._complete_claim = statements.complete_claim(queue) if len(queue.columns.key) == 1 else None
         self._settles: dict[Shape, sa.Select[Any]] = {}
         self._alone = frozenset(column for column in queue.table.columns if statements.goes_alone(column))
         self._in_session = SessionSettle(queue, engine.dialect)
@@ -104,13 +105,16 @@ class Store:
         return await self._transactions.run(statement, binds, rows)
 
     async def _settle_alike(self, shape: Shape, some: Sequence[Settled]) -> dict[Any, Role | None]:
-        statement = self._settles.get(shape)
-        if statement is None:
-            statement = self._settles[shape] = statements.settle(self.queue, *shape)
-        binds: dict[str, Any] = {**settle_arrays(self.queue, shape, some)}
-        for name in self._alone_in(shape):
-            (binds[name],) = binds[name]
-        settled: dict[Any, Role | None] = dict.fromkeys([claim.key for claim, _ in some], shape[0])
+        keys = [claim.key for claim, _ in some]
+        statement: sa.Select[Any]
+        binds: dict[str, Any]
+        if shape == PLAIN and self._complete_claim is not None and (token := _only_token(some)) is not None:
+            statement, binds = self._complete_claim, {"key_0": keys, "token": token}
+        else:
+            statement, binds = self._settle_of(shape), settle_arrays(self.queue, shape, some)
+            for name in self._alone_in(shape):
+                (binds[name],) = binds[name]
+        settled: dict[Any, Role | None] = dict.fromkeys(keys, shape[0])
         for place, is_held, role in await self.run(statement, binds):
             key = some[place - 1][0].key
             if is_held:
@@ -119,11 +123,23 @@ class Store:
                 settled.pop(key, None)
         return settled
 
+    def _settle_of(self, shape: Shape) -> sa.Select[Any]:
+        statement = self._settles.get(shape)
+        if statement is None:
+            statement = self._settles[shape] = statements.settle(self.queue, *shape)
+        return statement
+
     def _alone_in(self, shape: Shape) -> list[str]:
         """The binds of values that are not passed as arrays, and so only for one row at a time."""
         if not self._alone:
             return []
         return [f"value_{i}" for i, name in enumerate(shape[1]) if self.queue.value_column(name) in self._alone]
+
+
+def _only_token(some: Sequence[Settled]) -> UUID | None:
+    """The token of all these claims, if one statement made them."""
+    token = some[0][0].token
+    return token if all(claim.token is token for claim, _ in some) else None
 
 
 _ROLES: Mapping[str | None, Role | None] = {None: None, **{role.value: role for role in Role}}

@@ -44,9 +44,9 @@ async def test_claim_and_rescue_pass_by_a_row_that_a_user_has_locked(two: Desk) 
     assert await two.statuses() == {"Queued": 1, "Processing": 1, "Complete": 20_000}
 
 
-async def test_settle_locks_in_key_order_so_that_two_workers_do_not_deadlock(two: Desk) -> None:
+async def test_settle_of_several_claims_locks_in_key_order(two: Desk) -> None:
     store = Store(make_queue(), two.engine)
-    claims = await store.claim(2)
+    claims = [*await store.claim(1), *await store.claim(1)]
     assert [claim.key for claim in claims] == [HIGH, LOW]
     async with locked(two, LOW):
         settling = asyncio.create_task(store.settle([(claim, Settlement.completed()) for claim in claims]))

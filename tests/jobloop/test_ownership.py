@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from jobloop import Complete, Fail, JobLoop, Retry, each
 from jobloop.lease import LeaseKeeper
 from jobloop.report import CycleReport
-from jobloop.settlement import Settlement
+from jobloop.settlement import COMPLETED, Settlement
 from jobloop.settler import Settler
 from jobloop.status import Role
 from jobloop.store import Store
@@ -121,6 +121,27 @@ async def test_zombie_settle_changes_nothing(desk: Desk) -> None:
     assert await store.renew([zombie]) == set()
     assert await desk.ticket() == before
     assert await store.settle([(heir, Settlement.completed())]) == {heir.key: Role.COMPLETE}
+
+
+@pytest.mark.parametrize("claims_at_once", [4, 2], ids=["rows of one claim", "rows of two claims"])
+async def test_settle_of_many_rows_tells_each_rows_fate(desk: Desk, claims_at_once: int) -> None:
+    """Of rows that are completed together one is another worker's, one was re-queued, one is gone, one is as it was."""
+    await desk.queue(4)
+    store = Store(make_queue(), desk.engine)
+    claims = [claim for _ in range(4 // claims_at_once) for claim in await store.claim(claims_at_once)]
+    lost, requeued, gone, held = claims
+    await desk.sql("UPDATE tickets SET crm_lease_expires_at = now() - interval '1 s' WHERE id = :id", id=lost.key)
+    await store.rescue()
+    (heir,) = await store.claim(1)
+    await desk.sql("UPDATE tickets SET crm_status = 'Queued' WHERE id = :id", id=requeued.key)
+    await desk.sql("DELETE FROM tickets WHERE id = :id", id=gone.key)
+
+    roles = await store.settle([(claim, COMPLETED) for claim in claims])
+
+    assert roles == {requeued.key: None, held.key: Role.COMPLETE}
+    assert heir.key == lost.key
+    assert await desk.statuses() == {"Processing": 1, "Queued": 1, "Complete": 1}
+    assert await store.settle([(heir, COMPLETED)]) == {heir.key: Role.COMPLETE}
 
 
 async def test_worker_that_lost_a_row_and_claimed_it_again_tells_the_two_claims_apart(desk: Desk) -> None:

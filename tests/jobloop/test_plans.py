@@ -80,7 +80,10 @@ async def test_settle_and_renew_find_their_rows_by_primary_key(large: AsyncConne
     await large.rollback()
     retried = await explain(large, statements.settle(queue, Role.QUEUED), {**held, **outcome})
 
-    for plan in (renewed, completed, retried):
+    await large.rollback()
+    together = await explain(large, statements.complete_claim(queue), {**held, "token": held["token"][0]})
+
+    for plan in (renewed, completed, retried, together):
         assert_no_scan_or_big_sort(plan)
         assert index_names(plan) == {"tickets_pkey"}
 

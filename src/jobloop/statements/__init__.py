@@ -15,7 +15,16 @@ The shape of each is measured (see docs/design.md); a test pins its text and its
 from jobloop.statements.operating import adopt, cancel, counts, errors, is_older, requeue, retry_now
 from jobloop.statements.parts import goes_alone
 from jobloop.statements.pausing import end_probe, pause, paused, probe, resume
-from jobloop.statements.working import claim, claim_entities, claimed_columns, renew, rescue, settle, settle_one
+from jobloop.statements.working import (
+    claim,
+    claim_entities,
+    claimed_columns,
+    complete_claim,
+    renew,
+    rescue,
+    settle,
+    settle_one,
+)
 
 __all__ = [
     "adopt",
@@ -23,6 +32,7 @@ __all__ = [
     "claim",
     "claim_entities",
     "claimed_columns",
+    "complete_claim",
     "counts",
     "end_probe",
     "errors",

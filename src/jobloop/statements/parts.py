@@ -42,23 +42,37 @@ def said(queue: JobQueue, **more: sa.types.TypeEngine[Any]) -> sa.TableValuedAli
 
     A last column, `place`, counts them from 1.
     """
-    types = _said_types(queue, more)
-    # One dimension, said so: a list inside would be taken for another one, and a JSON value may be a list.
-    arrays = [sa.bindparam(name, type_=postgresql.ARRAY(type_, dimensions=1)) for name, type_ in types.items()]
-    columns = [sa.column(name, type_) for name, type_ in types.items()]
+    return _unnested(_said_types(queue, more))
+
+
+def said_keys(queue: JobQueue) -> sa.TableValuedAlias:
+    """`said`, of the keys alone."""
+    return _unnested(_key_types(queue))
+
+
+def array_bind(name: str, type_: sa.types.TypeEngine[Any]) -> sa.BindParameter[Any]:
+    """Many values as one bind. One dimension, said so: a list inside would be taken for another one, as JSON may be."""
+    return sa.bindparam(name, type_=postgresql.ARRAY(_unlimited(type_), dimensions=1))
+
+
+def _unnested(types: Mapping[str, Any]) -> sa.TableValuedAlias:
+    columns = [sa.column(name, _unlimited(type_)) for name, type_ in types.items()]
+    arrays = [array_bind(name, type_) for name, type_ in types.items()]
     unnested = sa.func.unnest(*arrays).table_valued(*columns, with_ordinality="place", name="said")
     return unnested.render_derived()  # said(key_0, token, …, place)
 
 
 def said_alone(queue: JobQueue, **more: sa.types.TypeEngine[Any]) -> dict[str, sa.BindParameter[Any]]:
     """The caller's only row, passed as one bind per column, with the names of `said`."""
-    return {name: sa.bindparam(name, type_=type_) for name, type_ in _said_types(queue, more).items()}
+    return {name: sa.bindparam(name, type_=_unlimited(type_)) for name, type_ in _said_types(queue, more).items()}
 
 
 def _said_types(queue: JobQueue, more: Mapping[str, Any]) -> dict[str, Any]:
-    types: dict[str, Any] = {f"key_{i}": column.type for i, column in enumerate(queue.columns.key)}
-    types |= {"token": sa.Uuid(), **more}
-    return {name: _unlimited(type_) for name, type_ in types.items()}
+    return {**_key_types(queue), "token": sa.Uuid(), **more}
+
+
+def _key_types(queue: JobQueue) -> dict[str, Any]:
+    return {f"key_{i}": column.type for i, column in enumerate(queue.columns.key)}
 
 
 def goes_alone(column: sa.Column[Any]) -> bool:

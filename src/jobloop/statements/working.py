@@ -13,12 +13,14 @@ from jobloop.statements.parts import (
     CLOCK,
     NEVER,
     NOW,
+    array_bind,
     cut_to,
     goes_alone,
     materialized,
     role_text,
     said,
     said_alone,
+    said_keys,
     same_key,
     seconds,
     update,
@@ -127,10 +129,27 @@ def settle(queue: JobQueue, to: Role, values: Sequence[str] = ()) -> sa.Select[A
     given = sa.select(*said(queue, **_settled_types(to), **together).c).cte("given")
     answers = sa.select(*given.c).order_by(*(given.c[f"key_{i}"] for i in range(len(key)))).subquery("answers")
     settling, role = _settling(queue, to, written, answers.c)
-    settled = settling.returning(answers.c.place, role).cte("settled")
+    return _unlike(to, given, settling.returning(answers.c.place, role).cte("settled"), "place")
+
+
+def complete_claim(queue: JobQueue) -> sa.Select[Any]:
+    """`settle` to COMPLETE, without values, for rows of one claim: the array bind key_0, and one :token.
+
+    For a key of one column. An array of keys costs the server less than a join with them: 7 % of all it does for a job.
+    Returns the same as `settle`.
+    """
+    (key,) = queue.columns.key
+    given = said_keys(queue)
+    answer = {"key_0": sa.any_(array_bind("key_0", key.type)), "token": sa.bindparam("token", type_=sa.Uuid())}
+    settling, role = _settling(queue, Role.COMPLETE, {}, answer)
+    return _unlike(Role.COMPLETE, given, settling.returning(key.label("key_0"), role).cte("settled"), "key_0")
+
+
+def _unlike(to: Role, given: Any, settled: sa.CTE, same: str) -> sa.Select[Any]:
+    """(place, is_held, role) of the rows `given` that are not held or have another role than `to`."""
     return (
-        sa.select(given.c.place, settled.c.place.is_not(None).label("is_held"), settled.c.role)
-        .select_from(given.outerjoin(settled, settled.c.place == given.c.place))
+        sa.select(given.c.place, settled.c[same].is_not(None).label("is_held"), settled.c.role)
+        .select_from(given.outerjoin(settled, settled.c[same] == given.c[same]))
         .where(settled.c.role.is_distinct_from(role_text(to)))
     )
 
