@@ -61,6 +61,9 @@ BATCH_ENTITIES = Entry(
     "batch of entities", "jobloop", arguments={"form": "batch-entities", "batch": 500, "concurrency": 2}
 )
 SESSION = Entry("session", "jobloop", arguments={"form": "session", "batch": 500, "concurrency": 10})
+BATCH_SESSION = Entry(
+    "batch in a session", "jobloop", arguments={"form": "batch-session", "batch": 500, "concurrency": 2}
+)
 OLDER = Entry("older loop", "older_loop", arguments={"batch": 500}, most_jobs=8_000)
 PGQUEUER = Entry("pgqueuer", "pgqueuer", ("pgqueuer==1.6.0", "asyncpg==0.32.0"), {"concurrency": 1000})
 PROCRASTINATE = Entry(
@@ -70,7 +73,7 @@ PROCRASTINATE = Entry(
     {"concurrency": 20},
     most_jobs=4_000,
 )
-OURS = (EACH, LIGHT, ENTITIES, BATCH, BATCH_ENTITIES, SESSION)
+OURS = (EACH, LIGHT, ENTITIES, BATCH, BATCH_ENTITIES, SESSION, BATCH_SESSION)
 RIVALS_OF_OURS = (PGQUEUER, PROCRASTINATE)
 EVERYBODY = (RAW, *OURS, OLDER, *RIVALS_OF_OURS)
 

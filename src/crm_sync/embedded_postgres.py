@@ -116,7 +116,7 @@ class EmbeddedPostgres:
                 # Out of the way at once: half deleted, without its lock, it would be another process's to begin with.
                 gone = home.directory.with_name(f"{home.directory.name}.{uuid4().hex}")
                 home.directory.rename(gone)
-                shutil.rmtree(gone)
+                shutil.rmtree(gone, ignore_errors=True)  # another process may be clearing up what lies about
             return True
 
     def __enter__(self) -> Self:

@@ -12,7 +12,7 @@ from jobloop.errors import (
     SharedColumn,
     TableUnfit,
 )
-from jobloop.handler import batch, each, threaded
+from jobloop.handler import batch, each
 from jobloop.listener import Listener
 from jobloop.loop import JobLoop, run_job_loop
 from jobloop.outcome import Complete, Fail, Outcome, Pause, Retry, Snooze
@@ -22,6 +22,7 @@ from jobloop.report import CycleReport
 from jobloop.retry import RetryPolicy
 from jobloop.schema import notify_on_enqueue, queue_columns, queue_indexes
 from jobloop.status import Statuses
+from jobloop.threaded import threaded
 
 __all__ = [
     "Claim",

@@ -44,7 +44,7 @@ def claim_arrays(queue: JobQueue, claims: Collection[Claim]) -> dict[str, list[A
     return arrays
 
 
-def settle_arrays(queue: JobQueue, shape: Shape, group: Sequence[Settled]) -> dict[str, Any]:
+def settle_arrays(queue: JobQueue, shape: Shape, group: Sequence[Settled]) -> dict[str, list[Any]]:
     """Everything that `statements.settle` of this shape takes."""
     to, names = shape
     arrays = claim_arrays(queue, [claim for claim, _ in group])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -143,20 +143,29 @@ class Crew:
             settlement = Settlement.failed(describe(exc))
         self._settler.put(claim, settlement)
 
-    async def settle_in(self, session: AsyncSession, claim: Claim, answer: Answer) -> None:
+    async def settle_in(self, session: AsyncSession, answers: Sequence[tuple[Claim, Answer]]) -> None:
         if not session.in_transaction():  # nothing to commit together: it is cheaper with others
             await session.close()
-            self.settle(claim, answer)
+            for claim, answer in answers:
+                self.settle(claim, answer)
             return
-        settlement = decide(answer, claim.retry_count, self._store.queue.retry)
-        self._pauser.heed(answer)
-        is_ours, role = await self._store.settle_in(session, claim, settlement)
-        if is_ours:
-            self._leases.drop([claim])
-            self._report.count(settlement, role)
-        else:
-            self._report.lost += self._leases.drop([claim])
+        policy = self._store.queue.retry
+        settlements = [(claim, decide(answer, claim.retry_count, policy)) for claim, answer in answers]
+        for _, answer in answers:
+            self._pauser.heed(answer)
+        roles = await self._store.settle_in(session, settlements)
+        if len(roles) == len(settlements):
+            self._leases.drop([claim for claim, _ in settlements])
+            for claim, settlement in settlements:
+                self._report.count(settlement, roles[claim.key])
+            return
+        lost = [claim for claim, _ in settlements if claim.key not in roles]
+        for claim in lost:
             log.warning("%s: claim on %s was lost, its writes are rolled back", self._store.queue.name, claim.key)
+        self._report.lost += self._leases.drop(lost)
+        for claim, _ in settlements:
+            if claim.key in roles:  # what it wrote is rolled back with the others'
+                self._settler.put(claim, Settlement.released())
 
     def open_session(self) -> AsyncSession:
         return self._sessions()
@@ -214,8 +223,10 @@ class Crew:
                 return
 
     def _stopped(self, share: list[Claim]) -> None:
-        for claim in share:
-            self._settler.put(claim, self._when_stopped(claim))
+        answered = self._settler.unwritten()  # a batch may be stopped after some of its rows
+        for claim in self._leases.held(share):
+            if claim not in answered:
+                self._settler.put(claim, self._when_stopped(claim))
 
     def _cancel_lost(self, claim: Claim) -> None:
         """Another worker has this row: stop our handler, unless it also works for rows that are still ours."""

@@ -1,8 +1,9 @@
-"""The three forms of a handler, told apart by their wrapper.
+"""The forms of a handler, told apart by their wrapper.
 
     fn(row_id, session)   one row with its own session: the handler's writes and the settle commit together
     each(fn)              fn(row): one row, no session, no connection held while it runs
     batch(fn)             fn(rows): many rows in one call, answered with {primary key: outcome}
+                          batch(fn, session=True): fn(rows, session), their writes and settles in one transaction
 
 `each` and `batch` hand out light rows (`jobloop.row`) or, with `entities=True`, instances of the model.
 
@@ -11,16 +12,11 @@ A form turns an answer or an exception into outcomes and hands them to the desk;
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial, wraps
-from inspect import iscoroutinefunction
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, overload
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -28,18 +24,16 @@ from jobloop.claim import Claim
 from jobloop.errors import InvalidOutcome, QueueDeclarationError
 from jobloop.interrupt import to_the_end
 from jobloop.outcome import Outcome, Retry
+from jobloop.refusal import blames_row
+from jobloop.threaded import is_async, name_of
 
 log = logging.getLogger("jobloop")
 
 Answer = Outcome | BaseException | None
 EachFunction = Callable[[Any], Awaitable[Outcome | None]]
 BatchFunction = Callable[[list[Any]], Awaitable[Mapping[Any, Outcome | None]]]
-T = TypeVar("T")
 SessionFunction = Callable[[Any, AsyncSession], Awaitable[Outcome | None]]
-
-
-#: Threads are made when they are needed, so this is only the most: the loop's concurrency is the real bound.
-_MOST_THREADS = 1000
+BatchSessionFunction = Callable[[list[Any], AsyncSession], Awaitable[Mapping[Any, Outcome | None]]]
 
 
 class Desk(Protocol):
@@ -48,10 +42,10 @@ class Desk(Protocol):
     def settle(self, claim: Claim, answer: Answer) -> None:
         """Write this answer soon, together with others."""
 
-    async def settle_in(self, session: AsyncSession, claim: Claim, answer: Answer) -> None:
-        """Write this answer in `session` and commit, or roll back if the claim was lost; then close the session.
+    async def settle_in(self, session: AsyncSession, answers: Sequence[tuple[Claim, Answer]]) -> None:
+        """Write these answers in `session` and commit, or roll back if a claim was lost; then close the session.
 
-        Where the handler left no transaction open, `settle` it.
+        Where the handler left no transaction open, `settle` them.
         """
 
     def open_session(self) -> AsyncSession:
@@ -107,27 +101,53 @@ class Batch:
     entities: bool = False
 
     def next_share(self, waiting: deque[Claim]) -> list[Claim]:
-        token = waiting[0].token  # that of one claim
-        share = []
-        while waiting and waiting[0].token is token:
-            share.append(waiting.popleft())
-        return share
+        return _of_one_claim(waiting)
 
     async def run(self, share: list[Claim], desk: Desk) -> None:
         try:
-            answers = await self.fn([claim.read(claim.record) for claim in share])
-            if not isinstance(answers, Mapping):
-                raise InvalidOutcome(
-                    f"a batch handler answered {type(answers).__name__}; it must return {{primary key: outcome}}"
-                )
+            answers = _answers(share, await self.fn([claim.read(claim.record) for claim in share]))
         except Exception as exc:
             log.debug("batch handler failed on %d rows", len(share), exc_info=exc)
             for claim in share:
                 desk.settle(claim, exc)
             return
-        missing = Retry("the batch handler gave no outcome for this row")
-        for claim in share:
-            desk.settle(claim, answers.get(claim.key, missing))
+        for claim, answer in answers:
+            desk.settle(claim, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchInSession:
+    """`fn(rows, session)` for all rows of a claim: what it writes and all their settles are one transaction.
+
+    Where the database refuses what was written, nothing is committed, and the rows are run again in halves until the
+    one to blame is alone. Any other exception is every row's failure.
+    """
+
+    fn: BatchSessionFunction
+    default_concurrency: int = 1
+    entities: bool = False
+
+    def next_share(self, waiting: deque[Claim]) -> list[Claim]:
+        return _of_one_claim(waiting)
+
+    async def run(self, share: list[Claim], desk: Desk) -> None:
+        try:
+            session = desk.open_session()
+            try:
+                answers = _answers(share, await self.fn([claim.read(claim.record) for claim in share], session))
+                await to_the_end(desk.settle_in(session, answers))
+            except BaseException:
+                await to_the_end(session.close())
+                raise
+        except Exception as exc:
+            if len(share) > 1 and blames_row(exc):
+                middle = len(share) // 2
+                await self.run(share[:middle], desk)
+                await self.run(share[middle:], desk)
+                return
+            log.debug("batch handler failed on %d rows", len(share), exc_info=exc)
+            for claim in share:
+                desk.settle(claim, exc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +171,7 @@ class InSession:
             session = desk.open_session()
             try:
                 answer = await self.fn(claim.key, session)
-                await to_the_end(desk.settle_in(session, claim, answer))
+                await to_the_end(desk.settle_in(session, [(claim, answer)]))
             except BaseException:
                 await to_the_end(session.close())
                 raise
@@ -160,32 +180,20 @@ class InSession:
             desk.settle(claim, exc)
 
 
-def threaded(fn: Callable[..., T]) -> Callable[..., Awaitable[T]]:
-    """Make a blocking function a handler: `each(threaded(fn))` or `batch(threaded(fn))` runs it in a thread.
+def _of_one_claim(waiting: deque[Claim]) -> list[Claim]:
+    token = waiting[0].token
+    share = []
+    while waiting and waiting[0].token is token:
+        share.append(waiting.popleft())
+    return share
 
-    It has threads of its own, as many as the loop runs calls at once: asyncio's pool has six on a small machine, and
-    others wait for those too.
 
-    A thread cannot be cancelled. When its worker is stopped, the worker waits a few seconds for the answer and settles
-    by it; a thread that takes longer is left behind with its row, which is rescued when the lease ends.
-    """
-
-    if _is_async(fn):
-        raise QueueDeclarationError(f"handler {_name_of(fn)} is async already: do not wrap it with threaded")
-    threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix=_name_of(fn))
-
-    @wraps(fn)
-    async def run(*arguments: Any) -> T:
-        in_context = partial(copy_context().run, fn, *arguments)
-        call = asyncio.get_running_loop().run_in_executor(threads, in_context)
-        while not call.done():
-            try:
-                await asyncio.shield(call)
-            except asyncio.CancelledError:
-                continue
-        return call.result()
-
-    return run
+def _answers(share: list[Claim], said: Any) -> list[tuple[Claim, Answer]]:
+    """Each row's own of what a batch handler answered. Raises `InvalidOutcome` if that is no mapping."""
+    if not isinstance(said, Mapping):
+        raise InvalidOutcome(f"a batch handler answered {type(said).__name__}; it must return {{primary key: outcome}}")
+    missing = Retry("the batch handler gave no outcome for this row")
+    return [(claim, said.get(claim.key, missing)) for claim in share]
 
 
 def each(fn: EachFunction, *, entities: bool = False) -> Each:
@@ -197,29 +205,33 @@ def each(fn: EachFunction, *, entities: bool = False) -> Each:
     return Each(_awaitable(fn, "each"), entities=entities)
 
 
-def batch(fn: BatchFunction, *, entities: bool = False) -> Batch:
-    """Wrap `fn(rows) -> {primary key: Outcome}`: all rows of a claim in one call. `entities` as for `each`."""
-    return Batch(_awaitable(fn, "batch"), entities=entities)
+@overload
+def batch(fn: BatchFunction, *, entities: bool = False) -> Batch: ...
+@overload
+def batch(fn: BatchSessionFunction, *, entities: bool = False, session: Literal[True]) -> BatchInSession: ...
+def batch(fn: Any, *, entities: bool = False, session: bool = False) -> Batch | BatchInSession:
+    """Wrap `fn(rows) -> {primary key: Outcome}`: all rows of a claim in one call. `entities` as for `each`.
+
+    `session`: wrap `fn(rows, session)` instead. What it writes and the settles of all its rows commit together, or not
+    at all: exactly once for the database, at a fraction of what a transaction for each row costs.
+    """
+    fn = _awaitable(fn, "batch")
+    return BatchInSession(fn, entities=entities) if session else Batch(fn, entities=entities)
 
 
-def handler_of(processing_function: Each | Batch | InSession | SessionFunction) -> Each | Batch | InSession:
+Form = Each | Batch | InSession | BatchInSession
+
+
+def handler_of(processing_function: Form | SessionFunction) -> Form:
     """The form of a processing function; a bare function has the form `fn(row_id, session)`."""
-    if isinstance(processing_function, Each | Batch | InSession):
+    if isinstance(processing_function, Form):
         return processing_function
     return InSession(_awaitable(processing_function))
 
 
 def _awaitable(fn: Any, form: str = "each") -> Any:
     """`fn`, if it is async; raises `QueueDeclarationError` for a plain function, which would block the event loop."""
-    if not _is_async(fn):
-        name = _name_of(fn)
+    if not is_async(fn):
+        name = name_of(fn)
         raise QueueDeclarationError(f"handler {name} must be async; wrap a blocking one: {form}(threaded({name}))")
     return fn
-
-
-def _is_async(fn: Any) -> bool:
-    return iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
-
-
-def _name_of(fn: Any) -> str:
-    return str(getattr(fn, "__name__", repr(fn)))

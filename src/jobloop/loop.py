@@ -24,13 +24,13 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from jobloop.binding import engine_of, sessions_of, warn_if_small
 from jobloop.claim import Claim
 from jobloop.crew import Crew
-from jobloop.handler import Batch, Each, InSession, SessionFunction, handler_of
+from jobloop.handler import BatchInSession, Form, InSession, SessionFunction, handler_of
 from jobloop.pause import PauseWatch
 from jobloop.queue import JobQueue
+from jobloop.refusal import blames_row
 from jobloop.report import CycleReport
 from jobloop.retry import RetryPolicy
 from jobloop.settlement import Settlement, decide
-from jobloop.settler import blames_row
 from jobloop.status import Statuses
 from jobloop.store import Store
 from jobloop.table import check_table
@@ -56,7 +56,7 @@ class JobLoop:
     handler           `each(fn)`, `batch(fn)`, or a bare `fn(row_id, session)`
     session_factory   an async_sessionmaker bound to an AsyncEngine; None: the one that `jobloop.bind` gave the model
     batch_size        rows taken by one claim
-    concurrency       handler calls at once; None: 10 for each, 1 for batch and session form
+    concurrency       handler calls at once; None: 10 for each, 1 for batch and with a session
     claims_ahead      False: a row is claimed only when a handler is free for it, so that other workers may have it;
                       for rows that take long
     deadline_seconds  how long one cycle or drain may take; then nothing more is started, what runs gets
@@ -71,7 +71,7 @@ class JobLoop:
     def __init__(
         self,
         queue: JobQueue,
-        handler: Each | Batch | InSession | SessionFunction,
+        handler: Form | SessionFunction,
         *,
         session_factory: async_sessionmaker[AsyncSession] | None = None,
         batch_size: int = 100,
@@ -100,7 +100,7 @@ class JobLoop:
         self.observers = tuple(observers)
         self.store = Store(queue, engine_of(self.sessions), entities=self.handler.entities)
         self._watch = PauseWatch()
-        with_session = self.concurrency if isinstance(self.handler, InSession) else 0
+        with_session = self.concurrency if isinstance(self.handler, InSession | BatchInSession) else 0
         warn_if_small(self.store.engine, queue.name, with_session)
 
     async def run_once(self) -> CycleReport:
@@ -218,7 +218,7 @@ async def run_job_loop(
     processing_status: Any,
     completed_status: Any,
     failed_status: Any,
-    processing_function: Each | Batch | InSession | SessionFunction,
+    processing_function: Form | SessionFunction,
     batch_size: int,
     order_by_column: Any = None,
     status_field_name: str = "status",

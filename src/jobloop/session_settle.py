@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,41 +11,54 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from jobloop import statements
+from jobloop.arrays import Settled
 from jobloop.claim import Claim
 from jobloop.queue import JobQueue
 from jobloop.settlement import Settlement
+from jobloop.settles import Settles, role_of
 from jobloop.status import Role
+from jobloop.transaction import NO_SYNC
 
 _Shape = tuple[Role, tuple[str, ...]]
 
 
 class SessionSettle:
-    """Settles one claim in the session that its handler was given."""
+    """Settles claims in the session that their handler was given."""
 
-    def __init__(self, queue: JobQueue, dialect: sa.Dialect) -> None:
+    def __init__(self, queue: JobQueue, dialect: sa.Dialect, settles: Settles) -> None:
         self._queue = queue
         self._dialect = dialect
+        self._settles = settles
         self._statements: dict[_Shape, sa.UpdateBase] = {}
 
-    async def write(self, session: AsyncSession, claim: Claim, settlement: Settlement) -> Any | None:
-        """Flush, settle and commit; if the claim did not hold, roll back instead. Closes the session.
+    async def write(self, session: AsyncSession, settlements: Sequence[Settled]) -> dict[Any, Role | None]:
+        """Flush, settle and commit; if a claim did not hold, roll back instead. Closes the session.
 
-        Returns the row (*key, role) of `statements.settle_one`, or None.
+        Returns {key: role} of the claims that held, as `Settle.roles` does.
         """
-        return await session.run_sync(self._write, claim, settlement)  # one greenlet for all its steps
+        return await session.run_sync(self._write, settlements)  # one greenlet for all its steps
 
-    def _write(self, session: Session, claim: Claim, settlement: Settlement) -> Any | None:
+    def _write(self, session: Session, settlements: Sequence[Settled]) -> dict[Any, Role | None]:
         session.flush()  # before the settle, which keeps a status that the handler set
         connection = session.connection(bind_arguments={"mapper": self._queue.mapper})
-        row = self._settle(connection, claim, settlement)
-        if row is None:
+        roles = self._settle_one(connection, *settlements[0]) if len(settlements) == 1 else {}
+        if len(settlements) > 1:
+            for settle in self._settles.of(settlements):
+                answer = connection.execute(settle.statement, settle.binds, execution_options=NO_SYNC)
+                roles |= settle.roles(answer.all())
+        if len(roles) < len(settlements):
             session.rollback()
         else:
             session.commit()
         session.close()
-        return row
+        return roles
 
-    def _settle(self, connection: sa.Connection, claim: Claim, settlement: Settlement) -> Any | None:
+    def _settle_one(self, connection: sa.Connection, claim: Claim, settlement: Settlement) -> dict[Any, Role | None]:
+        """By statements on one row, whose plans the server keeps."""
+        row = self._row(connection, claim, settlement)
+        return {} if row is None else {claim.key: role_of(row[-1])}
+
+    def _row(self, connection: sa.Connection, claim: Claim, settlement: Settlement) -> Any | None:
         is_plain = settlement.to is Role.COMPLETE and not settlement.values
         if is_plain and (driver := _in_transaction(connection)) is not None:  # nearly every row
             return self._completing.row(driver, claim)

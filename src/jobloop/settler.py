@@ -9,28 +9,19 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from asyncpg import InternalClientError
-from sqlalchemy.exc import DBAPIError, InterfaceError, StatementError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-
 from jobloop.arrays import Settled, by_shape
 from jobloop.claim import Claim
-from jobloop.errors import QueueDeclarationError
 from jobloop.interrupt import to_the_end
 from jobloop.lease import LeaseKeeper
 from jobloop.outcome import describe
+from jobloop.refusal import blames_row, is_absent
 from jobloop.report import CycleReport
 from jobloop.settlement import COMPLETED, Settlement
 from jobloop.status import Role
 from jobloop.store import Store
-from jobloop.transaction import sqlstate
 
 log = logging.getLogger("jobloop")
 
-#: SQLSTATE classes and codes that say "the server cannot be used now": it is gone, full, or read-only after a failover.
-_ABSENT = ("08", "57P", "53", "25006")
-#: Classes that say "this row must not become that": data, constraints, types, views' checks, and what triggers raise.
-_WRONG_ROW = ("22", "23", "27", "42", "44", "P0")
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 
 
@@ -61,7 +52,7 @@ class Settler:
         self._most_rows = most_rows
         self._linger_seconds = linger_seconds
         self._pending: list[Settled] = []
-        self._writing = 0
+        self._writing: list[Settled] = []
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._empty = asyncio.Event()
@@ -76,6 +67,10 @@ class Settler:
             self._wake.set()
         if len(pending) >= self._most_rows:
             self._hurry.set()
+
+    def unwritten(self) -> set[Claim]:
+        """Claims whose outcome was put and is not yet known to be written."""
+        return {claim for claim, _ in (*self._writing, *self._pending)}
 
     def hurry(self) -> None:
         """Nothing more will come soon: do not linger."""
@@ -106,8 +101,10 @@ class Settler:
         """Write everything that waits."""
         while self._pending:
             some, self._pending = self._pending[: self._most_rows], self._pending[self._most_rows :]
+            self._writing = some
             for alike in by_shape(some).values():  # one statement each: a failure of one says nothing of the others
                 await self._write(alike)
+        self._writing = []
         self._wake.clear()
         self._empty.set()
 
@@ -171,20 +168,3 @@ class Settler:
 
     def _give_up(self, some: list[Settled]) -> None:
         self._report.lost += self._leases.drop([claim for claim, _ in some])
-
-
-def is_absent(exc: BaseException) -> bool:
-    """True if `exc` says that the database cannot be reached now, rather than that a statement is wrong."""
-    if isinstance(exc, DBAPIError):
-        code = sqlstate(exc) or ""
-        return exc.connection_invalidated or isinstance(exc, InterfaceError) or code.startswith(_ABSENT)
-    # The last is what asyncpg says when the server ended the connection between two messages of one statement.
-    return isinstance(exc, OSError | TimeoutError | PoolTimeout | InternalClientError)
-
-
-def blames_row(exc: Exception) -> bool:
-    """True if another outcome might be taken: not for a lock timeout or a statement that somebody cancelled."""
-    if isinstance(exc, DBAPIError):
-        return (sqlstate(exc) or "").startswith(_WRONG_ROW)
-    # A value that its column's type cannot even send, or a column that handlers must not write.
-    return isinstance(exc, StatementError | QueueDeclarationError)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import sqlalchemy as sa
 from asyncpg.pgproto import pgproto
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from jobloop import statements
-from jobloop.arrays import PLAIN, Settled, Shape, by_shape, claim_arrays, settle_arrays
+from jobloop.arrays import Settled, claim_arrays
 from jobloop.claim import Claim
 from jobloop.queue import JobQueue
 from jobloop.reader import Reader
 from jobloop.session_settle import SessionSettle
-from jobloop.settlement import Settlement
+from jobloop.settles import Settles
 from jobloop.status import Role
 from jobloop.transaction import Transactions, loaded, records, rows
 
@@ -39,10 +39,8 @@ class Store:
         self._probe_claim = statements.claim(queue, although_paused=True)
         self._renew = statements.renew(queue)
         self._rescue = statements.rescue(queue)
-        self._complete_claim = statements.complete_claim(queue) if len(queue.columns.key) == 1 else None
-        self._settles: dict[Shape, sa.Select[Any]] = {}
-        self._alone = frozenset(column for column in queue.table.columns if statements.goes_alone(column))
-        self._in_session = SessionSettle(queue, engine.dialect)
+        self._settles = Settles(queue)
+        self._in_session = SessionSettle(queue, engine.dialect, self._settles)
         self._reader = Reader(queue, engine.dialect, entities=entities)
         self._transactions = Transactions(queue, engine)
 
@@ -68,18 +66,16 @@ class Store:
         itself wrote; or None, where a user re-queued or cancelled the row meanwhile and that stands.
         """
         settled: dict[Any, Role | None] = {}
-        for shape, group in by_shape(settlements).items():
-            for some in [group] if not self._alone_in(shape) else [[each] for each in group]:
-                settled.update(await self._settle_alike(shape, some))
+        for settle in self._settles.of(settlements):
+            settled.update(settle.roles(await self.run(settle.statement, settle.binds)))
         return settled
 
-    async def settle_in(self, session: AsyncSession, claim: Claim, settlement: Settlement) -> tuple[bool, Role | None]:
-        """Write one outcome in the handler's own transaction and commit; roll back if the claim did not hold.
+    async def settle_in(self, session: AsyncSession, settlements: Sequence[Settled]) -> dict[Any, Role | None]:
+        """Write the outcomes in the handler's own transaction and commit; roll back if any claim did not hold.
 
-        Returns (whether the claim held, role as in `settle`). Closes the session.
+        Returns the same as `settle`: with less rows than settlements nothing was written. Closes the session.
         """
-        row = await self._in_session.write(session, claim, settlement)
-        return row is not None, None if row is None else _ROLES[row[-1]]
+        return await self._in_session.write(session, settlements)
 
     async def renew(self, claims: Sequence[Claim]) -> set[Claim]:
         """Renew the leases of `claims`; returns those that still hold.
@@ -103,46 +99,6 @@ class Store:
         Raises `TableUnfit` for a missing table or column, else what SQLAlchemy raises.
         """
         return await self._transactions.run(statement, binds, rows)
-
-    async def _settle_alike(self, shape: Shape, some: Sequence[Settled]) -> dict[Any, Role | None]:
-        keys = [claim.key for claim, _ in some]
-        statement: sa.Select[Any]
-        binds: dict[str, Any]
-        if shape == PLAIN and self._complete_claim is not None and (token := _only_token(some)) is not None:
-            statement, binds = self._complete_claim, {"key_0": keys, "token": token}
-        else:
-            statement, binds = self._settle_of(shape), settle_arrays(self.queue, shape, some)
-            for name in self._alone_in(shape):
-                (binds[name],) = binds[name]
-        settled: dict[Any, Role | None] = dict.fromkeys(keys, shape[0])
-        for place, is_held, role in await self.run(statement, binds):
-            key = some[place - 1][0].key
-            if is_held:
-                settled[key] = _ROLES[role]
-            else:
-                settled.pop(key, None)
-        return settled
-
-    def _settle_of(self, shape: Shape) -> sa.Select[Any]:
-        statement = self._settles.get(shape)
-        if statement is None:
-            statement = self._settles[shape] = statements.settle(self.queue, *shape)
-        return statement
-
-    def _alone_in(self, shape: Shape) -> list[str]:
-        """The binds of values that are not passed as arrays, and so only for one row at a time."""
-        if not self._alone:
-            return []
-        return [f"value_{i}" for i, name in enumerate(shape[1]) if self.queue.value_column(name) in self._alone]
-
-
-def _only_token(some: Sequence[Settled]) -> UUID | None:
-    """The token of all these claims, if one statement made them."""
-    token = some[0][0].token
-    return token if all(claim.token is token for claim, _ in some) else None
-
-
-_ROLES: Mapping[str | None, Role | None] = {None: None, **{role.value: role for role in Role}}
 
 
 def share_of(batch_size: int, share: float) -> int:

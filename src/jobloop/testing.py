@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from jobloop.binding import sessions_of
-from jobloop.handler import Batch, Each, InSession, SessionFunction
+from jobloop.handler import Form, SessionFunction
 from jobloop.loop import JobLoop
 from jobloop.queue import JobQueue
 from jobloop.report import CycleReport
@@ -34,7 +34,7 @@ async def enqueue(queue: JobQueue, *keys: Any, session_factory: async_sessionmak
 
 async def work(
     queue: JobQueue,
-    handler: Each | Batch | InSession | SessionFunction,
+    handler: Form | SessionFunction,
     *,
     session_factory: async_sessionmaker[AsyncSession] | None = None,
     **options: Any,

@@ -31,7 +31,7 @@ _TRANSIENT = frozenset({_DEADLOCK, _SERIALIZATION, _LOCK_NOT_AVAILABLE, _STALE_P
 _UNDEFINED_COLUMN, _UNDEFINED_TABLE = "42703", "42P01"
 _MOST_TRIES = 8
 #: Rows are plain tuples here: no ORM state to bring up to date.
-_NO_SYNC: Mapping[str, Any] = {"synchronize_session": False}
+NO_SYNC: Mapping[str, Any] = {"synchronize_session": False}
 
 Statement = sa.Executable
 Binds = Mapping[str, Any]
@@ -39,12 +39,12 @@ Binds = Mapping[str, Any]
 
 def rows(connection: sa.Connection, statement: Statement, binds: Binds) -> Sequence[Any]:
     """The rows of a statement, as SQLAlchemy makes them."""
-    return connection.execute(statement, dict(binds), execution_options=_NO_SYNC).all()
+    return connection.execute(statement, dict(binds), execution_options=NO_SYNC).all()
 
 
 def records(connection: sa.Connection, statement: Statement, binds: Binds) -> tuple[list[Any], list[int]]:
     """The rows as the driver made them, unconverted, and the oid of each column's type."""
-    result = connection.execute(statement, dict(binds), execution_options=_NO_SYNC)
+    result = connection.execute(statement, dict(binds), execution_options=NO_SYNC)
     cursor: Any = result.cursor
     found, types = list(cursor.fetchall()), [column[1] for column in cursor.description]
     result.close()

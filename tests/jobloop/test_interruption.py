@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from jobloop import Complete, JobLoop, batch, each
-from jobloop.settler import is_absent
+from jobloop.refusal import is_absent
 from tests.jobloop.tickets import Desk, Effect, Ticket, make_queue
 
 

@@ -59,13 +59,14 @@ class OnJobloop(OnContacts):
         self, mark: Callable[[int], None], job: Callable[[int], Awaitable[None]], stop: asyncio.Event
     ) -> None:
         options = self.options
-        queue = queue_of(order=options.order, columns=["id", "seq"] if options.form == "light" else None)
+        needs_little = options.form in ("light", "batch-session")
+        queue = queue_of(order=options.order, columns=["id", "seq"] if needs_little else None)
         async with AsyncExitStack() as stack:
             more: dict[str, Any] = {}
             if options.notify:
                 listener = await stack.enter_async_context(Listener(self.dsn))
                 more["wake"] = listener.wake_event(queue)
-            with_session = options.concurrency if options.form == "session" else 0
+            with_session = options.concurrency if options.form.endswith("session") else 0
             url = self.dsn.replace("postgresql:", "postgresql+asyncpg:")
             engine = create_async_engine(url, pool_size=with_session + 5)
             stack.push_async_callback(engine.dispose)
@@ -94,6 +95,12 @@ class OnJobloop(OnContacts):
             contact = await session.get_one(Contact, contact_id)
             await job(contact.seq)
 
+        async def many_in_session(rows: list[Any], session: AsyncSession) -> dict[UUID, Outcome]:
+            contacts = await session.scalars(sa.select(Contact).where(Contact.id.in_([row.id for row in rows])))
+            for contact in contacts:
+                await job(contact.seq)
+            return dict.fromkeys([row.id for row in rows], done)
+
         return {
             "each": each(one),
             "light": each(one),
@@ -101,6 +108,7 @@ class OnJobloop(OnContacts):
             "batch": batch(many),
             "batch-entities": batch(many, entities=True),
             "session": in_session,
+            "batch-session": batch(many_in_session, session=True),
         }[self.options.form]
 
 

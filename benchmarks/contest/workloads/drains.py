@@ -9,6 +9,7 @@ from contest.drain import Course, drain
 from contest.field import (
     BATCH,
     BATCH_ENTITIES,
+    BATCH_SESSION,
     EACH,
     ENTITIES,
     LIGHT,
@@ -54,10 +55,11 @@ async def sleeping(arena: Arena, options: Options) -> Sheet:
 async def with_session(arena: Arena, options: Options) -> Sheet:
     """The older loop is the reference here, right before ours: both wait for the server far more than raw does."""
     course = Course(options.jobs // 4, cap_seconds=15.0)
-    rows = await beside(arena, OLDER, options.among([SESSION]), course, options)
+    rows = await beside(arena, OLDER, options.among([SESSION, BATCH_SESSION]), course, options)
     return Sheet(
-        "A session and a transaction for each job, one process",
-        "The handler loads its row; ours runs 10 at once, the older loop one after the other. "
+        "Handlers with a session, one process",
+        "The handler loads its rows. `session`: a session and a transaction for each, 10 at once; the older loop one "
+        "after the other; `batch in a session`: 500 rows in one transaction, 2 at once. "
         f"Medians of {options.repetitions}.",
         [{"who": name, **row} for name, row in rows.items()],
     )

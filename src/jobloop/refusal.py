@@ -1,0 +1,32 @@
+"""What a database error says: the server is away, or it refuses a row."""
+
+from __future__ import annotations
+
+from asyncpg import InternalClientError
+from sqlalchemy.exc import DBAPIError, InterfaceError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from jobloop.errors import QueueDeclarationError
+from jobloop.transaction import sqlstate
+
+#: SQLSTATE classes and codes that say "the server cannot be used now": it is gone, full, or read-only after a failover.
+_ABSENT = ("08", "57P", "53", "25006")
+#: Classes that say "this row must not become that": data, constraints, types, views' checks, and what triggers raise.
+_WRONG_ROW = ("22", "23", "27", "42", "44", "P0")
+
+
+def is_absent(exc: BaseException) -> bool:
+    """True if `exc` says that the database cannot be reached now, rather than that a statement is wrong."""
+    if isinstance(exc, DBAPIError):
+        code = sqlstate(exc) or ""
+        return exc.connection_invalidated or isinstance(exc, InterfaceError) or code.startswith(_ABSENT)
+    # The last is what asyncpg says when the server ended the connection between two messages of one statement.
+    return isinstance(exc, OSError | TimeoutError | PoolTimeout | InternalClientError)
+
+
+def blames_row(exc: Exception) -> bool:
+    """True if another outcome might be taken: not for a lock timeout or a statement that somebody cancelled."""
+    if isinstance(exc, DBAPIError):
+        return (sqlstate(exc) or "").startswith(_WRONG_ROW)
+    # A value that its column's type cannot even send, or a column that handlers must not write.
+    return isinstance(exc, StatementError | QueueDeclarationError)

@@ -1,0 +1,212 @@
+"""`batch(fn, session=True)`: many rows, their handler's writes and their settles in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from jobloop import Complete, CycleReport, Fail, JobLoop, Retry, batch
+from jobloop.store import Store
+from tests.jobloop.tickets import Desk, Effect, Ticket, make_queue
+
+
+async def work(desk: Desk, fn: Any, *, entities: bool = False, **options: Any) -> CycleReport:
+    handler = batch(fn, session=True, entities=entities)
+    return await JobLoop(make_queue(), handler, session_factory=desk.sessions, **options).run_once()
+
+
+async def effects(desk: Desk) -> list[int]:
+    return [row.number for row in await desk.sql("SELECT number FROM effects ORDER BY number")]
+
+
+async def test_writes_and_settles_of_all_rows_commit_together(desk: Desk) -> None:
+    """Nothing is to be seen of either before, and both in the same transaction after."""
+    await desk.queue(5)
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        session.add_all(Effect(number=row.number) for row in rows)
+        await session.flush()
+        assert await effects(desk) == []
+        return {row.id: Complete(values={"external_id": "known"}) if row.number == 5 else None for row in rows}
+
+    report = await work(desk, sync)
+
+    assert (report.claimed, report.completed, report.processed) == (5, 5, 5)
+    assert await effects(desk) == [1, 2, 3, 4, 5]
+    assert (await desk.ticket(5)).external_id == "known"
+    writers = await desk.sql("SELECT xmin::text FROM effects UNION SELECT xmin::text FROM tickets")
+    assert len(writers) == 1, "one transaction wrote all"
+
+
+async def test_each_row_has_its_own_outcome(desk: Desk) -> None:
+    await desk.queue(5)
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        session.add(Effect(number=len(rows)))
+        await session.flush()
+        said = {1: Complete(), 2: Retry("busy"), 3: Fail("no such thing"), 4: None}
+        return {row.id: said[row.number] for row in rows if row.number in said}
+
+    report = await work(desk, sync)
+
+    assert (report.completed, report.retried, report.failed) == (2, 2, 1)
+    assert await effects(desk) == [5]
+    assert (await desk.ticket(3)).crm_error == "no such thing"
+    assert "no outcome for this row" in (await desk.ticket(5)).crm_error
+
+
+async def test_exception_rolls_everything_back_and_is_every_rows_failure(desk: Desk) -> None:
+    await desk.queue(4)
+    calls = 0
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        nonlocal calls
+        calls += 1
+        session.add(Effect(number=1))
+        await session.flush()
+        raise RuntimeError("the service is down")
+
+    report = await work(desk, sync)
+
+    assert (calls, report.retried) == (1, 4)
+    assert await effects(desk) == []
+    assert (await desk.ticket(1)).crm_error == "RuntimeError: the service is down"
+
+
+async def test_row_that_the_database_refuses_fails_alone(desk: Desk) -> None:
+    """What the handler cannot know of: the flush says no to one row of eight, and does not say to which."""
+    await desk.queue(8)
+    await desk.sql("ALTER TABLE effects ADD CONSTRAINT no_five CHECK (number <> 5)")
+    sizes: list[int] = []
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        sizes.append(len(rows))
+        session.add_all(Effect(number=row.number) for row in rows)
+        await session.flush()
+        return {row.id: Complete() for row in rows}
+
+    report = await work(desk, sync)
+
+    assert (report.completed, report.retried) == (7, 1)
+    assert await effects(desk) == [1, 2, 3, 4, 6, 7, 8]
+    assert "no_five" in (await desk.ticket(5)).crm_error
+    assert sizes == [8, 4, 4, 2, 1, 1, 2]
+
+
+async def test_settle_that_the_database_refuses_is_found_too(desk: Desk) -> None:
+    await desk.queue(4)
+    await desk.sql("ALTER TABLE tickets ADD CONSTRAINT short CHECK (length(external_id) < 9)")
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        await session.execute(sa.insert(Effect), [{"number": row.number} for row in rows])
+        return {row.id: Complete({"external_id": "much too long" if row.number == 2 else "short"}) for row in rows}
+
+    report = await work(desk, sync)
+
+    assert (report.completed, report.retried) == (3, 1)
+    assert await effects(desk) == [1, 3, 4]
+
+
+async def test_lost_claim_undoes_the_writes_and_the_other_rows_run_again(desk: Desk) -> None:
+    await desk.queue(3)
+    calls = 0
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        nonlocal calls
+        calls += 1
+        session.add_all(Effect(number=row.number) for row in rows)
+        await session.flush()
+        if calls == 1:  # as if this worker had slept past its lease on one row
+            await desk.sql("UPDATE tickets SET crm_lease_expires_at = now() - interval '1 s' WHERE number = 2")
+            await Store(make_queue(), desk.engine).rescue()
+        return {row.id: None for row in rows}
+
+    first = await work(desk, sync)
+    assert (first.lost, first.released, first.completed) == (1, 2, 0)
+    assert await effects(desk) == []
+    assert await desk.statuses() == {"Queued": 3}
+
+    again = await work(desk, sync)
+    assert (again.completed, await effects(desk)) == (3, [1, 2, 3])
+    assert (await desk.ticket(1)).crm_retry_count == 0, "being released is no failure"
+
+
+async def test_row_that_a_user_requeues_meanwhile_runs_again(desk: Desk) -> None:
+    await desk.queue(2)
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        session.add(Effect(number=len(rows)))
+        await session.flush()
+        await desk.sql("UPDATE tickets SET crm_status = 'Queued', title = 'newer' WHERE number = 1")
+        return {row.id: None for row in rows}
+
+    report = await work(desk, sync)
+
+    assert (report.completed, report.superseded) == (1, 1)
+    assert await effects(desk) == [2], "what was done for the earlier request is committed"
+    assert await desk.statuses() == {"Queued": 1, "Complete": 1}
+
+
+async def test_session_that_was_not_used_is_settled_with_others(desk: Desk) -> None:
+    await desk.queue(2)
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        return {row.id: None for row in rows}
+
+    assert (await work(desk, sync)).completed == 2
+
+
+async def test_entities_are_loaded_by_the_handler_or_handed_to_its_session(desk: Desk) -> None:
+    await desk.queue(3)
+
+    async def sync(rows: list[Ticket], session: AsyncSession) -> dict[Any, Any]:
+        session.add_all(rows)
+        for row in rows:
+            row.title = f"seen {row.number}"
+        return {row.id: None for row in rows}
+
+    report = await work(desk, sync, entities=True)
+
+    assert report.completed == 3
+    assert [row.title for row in await desk.sql("SELECT title FROM tickets ORDER BY number")] == [
+        "seen 1",
+        "seen 2",
+        "seen 3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("refused", "committed", "statuses"),
+    [(0, [], {"Queued": 4}), (3, [1, 2], {"Queued": 2, "Complete": 2})],
+    ids=["whole", "in halves"],
+)
+async def test_cancelled_cycle_commits_nothing_half(
+    desk: Desk, refused: int, committed: list[int], statuses: dict[str, int], caplog: Any
+) -> None:
+    """Halves that were committed stay so, and nothing is settled twice; the rest goes back to the queue."""
+    await desk.queue(4)
+    await desk.sql(f"ALTER TABLE effects ADD CONSTRAINT refused CHECK (number <> {refused})")
+    reached = asyncio.Event()
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        session.add_all(Effect(number=row.number) for row in rows)
+        await session.flush()
+        if rows[-1].number == 4:
+            reached.set()
+            await asyncio.Event().wait()
+        return {row.id: None for row in rows}
+
+    async with asyncio.timeout(20):
+        cycle = asyncio.create_task(work(desk, sync))
+        await reached.wait()
+        cycle.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cycle
+
+    assert (await effects(desk), await desk.statuses()) == (committed, statuses)
+    assert "was lost" not in caplog.text
+    assert (await desk.ticket(4)).crm_retry_count == 0
