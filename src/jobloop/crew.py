@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
@@ -185,6 +186,8 @@ class Crew:
             try:
                 if len(share) >= _BREATH_ROWS:
                     await _let_claim()
+                if not self._leases.are_sure():
+                    await self._leases.until_sure()
                 if self._leases.are_held(share) or (share := self._leases.held(share)):
                     await self._handler.run(share, self)
             except asyncio.CancelledError as exc:
@@ -240,21 +243,23 @@ class Crew:
     # -- bookkeeping ----------------------------------------------------------------------------------------------
 
     async def _claim(self, batch_size: int) -> int:
+        asked_at = time.monotonic()
         claims, is_wanted = await self._pauser.claim(batch_size)
-        self._put_to_work(claims)
+        self._put_to_work(claims, asked_at)
         if not is_wanted:
             self._release_waiting()
         return len(claims)
 
     async def _probe(self) -> int:
+        asked_at = time.monotonic()
         claims = await self._pauser.probe()
-        self._put_to_work(claims)
+        self._put_to_work(claims, asked_at)
         return len(claims)
 
-    def _put_to_work(self, claims: list[Claim]) -> None:
+    def _put_to_work(self, claims: list[Claim], asked_at: float) -> None:
         self._report.claimed += len(claims)
         self._report.batches += bool(claims)
-        self._leases.hold(claims)
+        self._leases.hold(claims, asked_at)
         self._waiting.extend(claims)
         self._wake_one()
 

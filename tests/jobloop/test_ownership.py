@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import defaultdict
 from datetime import timedelta
 from typing import Any
@@ -153,7 +154,7 @@ async def test_worker_that_lost_a_row_and_claimed_it_again_tells_the_two_claims_
     (held,) = await store.claim(1)
     report = CycleReport("tickets")
     leases = LeaseKeeper(store, on_lost=lambda claim: None)
-    leases.hold([lost, held])
+    leases.hold([lost, held], time.monotonic())
 
     assert await store.renew([lost, held]) == {held}
     settler = Settler(store, leases, report, is_quiet=lambda: True)
