@@ -6,22 +6,22 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self, cast
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from jobloop.claim import Claim
-from jobloop.handler import Answer, Handler
+from jobloop.desk import AnswerDesk
+from jobloop.handler import Handler
 from jobloop.interrupt import to_the_end
 from jobloop.lag import watch_lag
 from jobloop.lease import LeaseKeeper
-from jobloop.outcome import describe
 from jobloop.pause import PauseWatch
 from jobloop.pauser import Pauser
 from jobloop.report import CycleReport
-from jobloop.settlement import Settlement, decide
+from jobloop.settlement import Settlement
 from jobloop.settler import Settler
 from jobloop.store import Store
 
@@ -36,7 +36,7 @@ _OBEY_SECONDS = 5.0
 
 
 class Crew:
-    """Long-lived workers on one queue of rows, with one settler and one lease keeper; a desk to the handlers.
+    """Long-lived workers on one queue of rows, with one settler and one lease keeper.
 
     Use as an async context manager. Leaving it in any way, cancellation included, settles every row that was
     claimed: processed rows as decided, running handlers after their cancellation and rows that never started as
@@ -55,7 +55,6 @@ class Crew:
     ) -> None:
         self._store = store
         self._handler = handler
-        self._sessions = sessions
         self._report = report
         self._concurrency = concurrency
         self._waiting: deque[Claim] = deque()
@@ -68,6 +67,7 @@ class Crew:
         self._keepers: list[asyncio.Task[None]] = []
         self._watchers: list[asyncio.Future[None]] = []
         self._pauser = Pauser(store, watch, on_pause=self._release_waiting)
+        self._desk = AnswerDesk(store, sessions, self._leases, self._settler, self._pauser, report)
         self._when_stopped: Callable[[Claim], Settlement] = _released
 
     async def __aenter__(self) -> Self:
@@ -134,43 +134,6 @@ class Crew:
             return False
         return True
 
-    # -- the desk of the handlers ---------------------------------------------------------------------------------
-
-    def settle(self, claim: Claim, answer: Answer) -> None:
-        self._pauser.heed(answer)
-        try:
-            settlement = decide(answer, claim.retry_count, self._store.queue.retry)
-        except Exception as exc:  # an invalid outcome, or a rule of the policy that raised
-            settlement = Settlement.failed(describe(exc))
-        self._settler.put(claim, settlement)
-
-    async def settle_in(self, session: AsyncSession, answers: Sequence[tuple[Claim, Answer]]) -> None:
-        if not session.in_transaction():  # nothing to commit together: it is cheaper with others
-            await session.close()
-            for claim, answer in answers:
-                self.settle(claim, answer)
-            return
-        policy = self._store.queue.retry
-        settlements = [(claim, decide(answer, claim.retry_count, policy)) for claim, answer in answers]
-        for _, answer in answers:
-            self._pauser.heed(answer)
-        roles = await self._store.settle_in(session, settlements)
-        if len(roles) == len(settlements):
-            self._leases.drop([claim for claim, _ in settlements])
-            for claim, settlement in settlements:
-                self._report.count(settlement, roles[claim.key])
-            return
-        lost = [claim for claim, _ in settlements if claim.key not in roles]
-        for claim in lost:
-            log.warning("%s: claim on %s was lost, its writes are rolled back", self._store.queue.name, claim.key)
-        self._report.lost += self._leases.drop(lost)
-        for claim, _ in settlements:
-            if claim.key in roles:  # what it wrote is rolled back with the others'
-                self._settler.put(claim, Settlement.released())
-
-    def open_session(self) -> AsyncSession:
-        return self._sessions()
-
     # -- workers --------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
@@ -189,11 +152,11 @@ class Crew:
                 if not self._leases.are_sure():
                     await self._leases.until_sure()
                 if self._leases.are_held(share) or (share := self._leases.held(share)):
-                    await self._handler.run(share, self)
+                    await self._handler.run(share, self._desk)
             except asyncio.CancelledError as exc:
                 if not me.cancelling():  # not ours: something that the handler awaited was cancelled
                     for claim in share:
-                        self.settle(claim, exc)
+                        self._desk.settle(claim, exc)
                 elif me not in self._lost:
                     self._stopped(share)
                     raise
