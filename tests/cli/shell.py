@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ class Shell:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
         self.environment = environment
+        self._started: list[subprocess.Popen[str]] = []
 
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -34,7 +36,7 @@ class Shell:
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         """Standard error and output come out of `stdout` together."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(CRM_SYNC), *arguments],
             cwd=self.folder,
             env=self._environment(more),
@@ -43,6 +45,15 @@ class Shell:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Whatever a failed test left running."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
 
     def _environment(self, more: dict[str, str]) -> dict[str, str]:
         around = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
@@ -50,9 +61,11 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
+def shell(tmp_path: Path) -> Iterator[Shell]:
     """No settings at all; a test adds those that it needs to `environment`."""
-    return Shell(tmp_path, {})
+    shell = Shell(tmp_path, {})
+    yield shell
+    shell.end()
 
 
 def failed(done: subprocess.CompletedProcess[str], code: int) -> str:

@@ -479,7 +479,7 @@ async def test_a_running_application_that_was_quicker_is_followed(
 ) -> None:
     """Another run has the stream: the command waits for it, and then does its own."""
     await database.sql("INSERT INTO sync_runs (stream) VALUES ('companies')")
-    hubspot.fault("slow", path="*properties/companies*", seconds=4.0)
+    hubspot.fault("slow", path="*properties/companies*", seconds=6.0)
     worker = shell.start("worker")
     await eventually(lambda: database.sql("SELECT 1 FROM sync_cursors WHERE holder IS NOT NULL"), bool)
     process = await asyncio.to_thread(shell.start, "pull", "companies", "--json")
