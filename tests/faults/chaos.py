@@ -19,7 +19,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.faults.jobs import BROKEN, Table
+from tests.faults.jobs import BROKEN, FORMS, Table
 from tests.faults.oracle import judge
 from tests.faults.processes import Crowd, WorkerProcess, eventually
 from tests.faults.runs import Verdict
@@ -215,11 +215,12 @@ async def _long_run() -> int:
     seconds = float(os.environ.get("CHAOS_SECONDS") or 300)
     print(f"CHAOS_SEED={seed} CHAOS_SECONDS={seconds:g}", flush=True)
     total, broken = Counter[str](), 0
-    plan = Plan(seed=seed, seconds=seconds / 3, user_pause_seconds=0.005, settle_within_seconds=120)
+    forms = os.environ["CHAOS_FORMS"].split(",") if os.environ.get("CHAOS_FORMS") else FORMS
+    plan = Plan(seed=seed, seconds=seconds / len(forms), user_pause_seconds=0.005, settle_within_seconds=120)
     with TemporaryDirectory(prefix="jobloop-chaos-") as folder:
         await asyncio.to_thread(Path(folder).chmod, 0o755)
         async with PrivateServer(Path(folder)) as server:
-            for form in os.environ.get("CHAOS_FORMS", "each batch session").split():
+            for form in forms:
                 table = await Table.create(await server.fresh_database())
                 crowd = Crowd()
                 chaos = Chaos(table, replace(plan, form=form), crowd)

@@ -4,8 +4,8 @@ journal        written by a trigger in the transaction of every change of a job:
                are drawn while the row is locked, so they order the versions of one row as they really followed.
 effects        written by handlers over an autocommit connection of their own: which attempts really ran, when,
                on which data, and what they answered.
-own_writes     written by handlers of the session form in the session they are given: what was committed with
-               the settle.
+own_writes     written by handlers of the two forms with a session, in the session they are given: what was committed
+               with the settle. Its xmin is that of the journal's entry exactly if one transaction wrote both.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from crm_sync.database import parse_database_url
 from jobloop import JobQueue, RetryPolicy, Statuses, pauses_table, queue_columns, queue_indexes
+
+#: The forms of a handler (`tests.faults.worker`), and those of them whose own writes commit with the settle.
+FORMS = ("each", "batch", "session", "batch session")
+SESSION_FORMS = ("session", "batch session")
 
 STATUSES = Statuses("Queued", "Processing", "Complete", "Error")
 

@@ -9,16 +9,20 @@
 
 The replay is strict: a change by a worker that is not one of claim, renew, settle and rescue, exactly as the state
 diagram has them, is a violation. It knows nothing of jobloop's code.
+
+Of the forms with a session it knows two things more. A failure of the session itself is a failed attempt, whatever the
+handler answered. And in a batch with a session, rows whose own writes were rolled back because another claim of the
+batch was lost are let go, uncounted. Own writes are there exactly once, in the very transaction of their settle.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.faults.jobs import Table
+from tests.faults.jobs import SESSION_FORMS, Table
 from tests.faults.runs import Attempt, Verdict, check_runs
 
 #: What handlers recorded, by job, token and worker.
@@ -35,7 +39,7 @@ async def judge(table: Table, *, workers: str = "worker", form: str = "each") ->
     for effect in await table.sql("SELECT * FROM effects ORDER BY started"):
         effects[effect["job_id"], effect["token"], effect["worker"]].append(effect)
     histories: dict[int, list[Any]] = defaultdict(list)
-    for entry in await table.sql("SELECT * FROM journal ORDER BY id"):
+    for entry in await table.sql("SELECT *, xmin::text AS xid FROM journal ORDER BY id"):
         histories[entry["job_id"]].append(entry)
     attempts: list[Attempt] = []
     for job_id, history in histories.items():
@@ -44,12 +48,13 @@ async def judge(table: Table, *, workers: str = "worker", form: str = "each") ->
     for job_id, token, worker in effects.keys() - known:
         verdict.violations.append(f"5: job {job_id}: {worker} ran with token {token}, which it never claimed with")
     check_runs(attempts, verdict)
+    _check_let_go(attempts, verdict)
     for row in await table.sql("SELECT *, lease_expires_at > now() AS is_live FROM jobs"):
         if row["status"] in ("Processing", "Queued"):
             verdict.violations.append(f"1: job {row['id']} is {row['status']} at the end: {dict(row)}")
         if row["is_live"]:
             verdict.violations.append(f"1: job {row['id']} still has a live claim at the end: {dict(row)}")
-    if form == "session":
+    if form in SESSION_FORMS:
         await _check_own_writes(table, attempts, verdict)
     return verdict
 
@@ -159,6 +164,7 @@ class _Replay:
             self._broken(2, f"{entry['who']} settled the claim of {attempt.worker}")
         if after["lease_expires_at"] is not None:
             self._broken(2, "the settle left a lease")
+        attempt.settled_in = entry["xid"]
         counted = after["retry_count"] - before["retry_count"]
         if before["status"] != "Processing":
             self._count("settles that kept the user's word")
@@ -169,18 +175,27 @@ class _Replay:
             self._count(f"settled {after['status']}")
             answer = attempt.answer
             # A failure of the session itself, such as a connection that was cut, is a failed attempt too.
-            own_failure = self.form == "session" and counted == 1 and after["error"] not in (None, before["error"])
-            if counted != (answer in _FAILURES) and not own_failure:
+            own_failure = self.form in SESSION_FORMS and counted == 1 and after["error"] not in (None, before["error"])
+            untouched = ("error", "retry_count", "rescue_count", "seen_revision")
+            attempt.let_go = (
+                self.form == "batch session"
+                and answer in ("Complete", *_FAILURES)
+                and after["status"] == "Queued"
+                and all(before[name] == after[name] for name in untouched)
+            )
+            excused = own_failure or attempt.let_go
+            if counted != (answer in _FAILURES) and not excused:
                 self._broken(4, f"the handler answered {answer}, and {counted} was counted")
-            if answer == "Complete" and after["status"] != "Complete" and not own_failure:
+            if answer == "Complete" and after["status"] != "Complete" and not excused:
                 self._broken(2, f"the handler answered Complete and the row became {after['status']}")
+            attempt.completed = after["status"] == "Complete"
             if after["status"] == "Complete" and answer != "Complete":
                 self._broken(2, f"Complete, but the handler answered {answer}")
             if (after["status"] == "Queued") != (after["next_retry_at"] is not None):
                 self._broken(4, f"{after['status']} with next_retry_at {after['next_retry_at']}")
             if after["status"] not in ("Complete", "Error", "Queued"):
                 self._broken(2, f"settled to {after['status']}")
-            if answer is not None:
+            if answer is not None and not attempt.let_go:
                 self._served(attempt)
         self._close("settled", entry)
 
@@ -225,8 +240,9 @@ class _Replay:
 
 
 async def _check_own_writes(table: Table, attempts: list[Attempt], verdict: Verdict) -> None:
-    """The session form: a handler's own writes are there exactly when its settle is."""
-    written = Counter((row["job_id"], row["token"]) for row in await table.sql("SELECT * FROM own_writes"))
+    """The forms with a session: a handler's own writes are there exactly when its settle is."""
+    rows = await table.sql("SELECT job_id, token, xmin::text AS xid FROM own_writes")
+    written = Counter((row["job_id"], row["token"]) for row in rows)
     by_claim = {(attempt.job_id, attempt.token): attempt for attempt in attempts}
     for claim, count in written.items():
         attempt = by_claim.get(claim)
@@ -235,3 +251,27 @@ async def _check_own_writes(table: Table, attempts: list[Attempt], verdict: Verd
         if attempt is None or attempt.end != "settled":
             end = attempt.end if attempt else "unknown"
             verdict.violations.append(f"5: job {claim[0]}: own writes committed, but its claim was {end}")
+    for row in rows:
+        attempt = by_claim.get((row["job_id"], row["token"]))
+        if attempt is not None and attempt.end == "settled" and attempt.settled_in != row["xid"]:
+            verdict.violations.append(f"5: job {row['job_id']}: own writes committed apart from the settle")
+    for claim, attempt in by_claim.items():
+        if attempt.completed and claim not in written:
+            verdict.violations.append(f"5: job {claim[0]}: settled Complete without its own writes")
+
+
+def _check_let_go(attempts: list[Attempt], verdict: Verdict) -> None:
+    """A batch with a session: a row is let go only because another claim of the same batch was lost before."""
+    lost_at: dict[tuple[UUID, str], list[datetime]] = defaultdict(list)
+    for attempt in attempts:
+        if attempt.ended is not None and (attempt.is_lost or attempt.end == "deleted"):
+            lost_at[attempt.token, attempt.worker].append(attempt.ended)
+    for attempt in attempts:
+        if not attempt.let_go or attempt.ended is None:
+            continue
+        verdict.counts["let go with a lost claim of their batch"] += 1
+        if not any(lost < attempt.ended for lost in lost_at[attempt.token, attempt.worker]):
+            verdict.violations.append(
+                f"2: job {attempt.job_id}: the handler answered {attempt.answer} and the row was let go, "
+                "but no claim of its batch was lost"
+            )

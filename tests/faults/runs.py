@@ -21,6 +21,9 @@ class Attempt:
     effects: list[Any] = field(default_factory=list)
     end: str = "open"  # then "settled", "rescued", "taken over" or "deleted"
     ended: datetime | None = None
+    settled_in: str | None = None  # the transaction of its settle
+    completed: bool = False  # its settle made the row Complete
+    let_go: bool = False  # settled as if it had never run, although its handler answered
 
     @property
     def is_lost(self) -> bool:

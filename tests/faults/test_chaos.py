@@ -11,10 +11,10 @@ from tests.faults.chaos import Chaos, Plan
 from tests.faults.jobs import Table
 from tests.faults.processes import Crowd
 
-OPERATIONS = {"each": 2500, "session": 1000}
+OPERATIONS = {"each": 2500, "session": 1000, "batch session": 1000}
 
 
-@pytest.mark.parametrize("form", ["each", "session"])
+@pytest.mark.parametrize("form", OPERATIONS)
 async def test_random_users_and_killed_workers_break_no_promise(jobs: Table, crowd: Crowd, form: str) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1 << 31))
     print(f"CHAOS_SEED={seed}")

@@ -6,11 +6,9 @@ import pytest
 
 from tests.faults import heir
 from tests.faults.conftest import orders_for
-from tests.faults.jobs import Table
+from tests.faults.jobs import FORMS, SESSION_FORMS, Table
 from tests.faults.oracle import judge
 from tests.faults.processes import Crowd, eventually
-
-FORMS = ("each", "batch", "session")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -36,7 +34,7 @@ async def test_zombie_that_wakes_up_after_its_heir_completed_changes_nothing(
     verdict = await judge(jobs, form=form)
     assert verdict.violations == []
     assert verdict.counts["starts whose lease was lost"] == 3
-    if form == "session":
+    if form in SESSION_FORMS:
         assert await jobs.value("SELECT count(*) FROM own_writes") == 3, "the zombie's own writes are rolled back"
 
 

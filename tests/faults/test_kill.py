@@ -14,13 +14,12 @@ import pytest
 
 from tests.faults import heir
 from tests.faults.conftest import orders_for
-from tests.faults.jobs import Table, connect
+from tests.faults.jobs import FORMS, SESSION_FORMS, Table, connect
 from tests.faults.oracle import judge
 from tests.faults.processes import Crowd, WorkerProcess, eventually
 from tests.faults.proxy import Proxy
 
 ROWS = 3
-FORMS = ("each", "batch", "session")
 #: The worker is killed while its statement is unfinished, which the server then rolls back; or after the commit.
 FATES = ("rolled back", "committed")
 
@@ -71,7 +70,7 @@ async def test_killed_between_its_handlers_end_and_the_settle(
         (form, fate)
         for form in FORMS
         for fate in FATES
-        if (form, fate) != ("session", "committed")  # which commits later: test_killed_in_its_commit
+        if form not in SESSION_FORMS or fate == "rolled back"  # they commit later: test_killed_in_its_commit
     ],
 )
 async def test_killed_in_its_settle(jobs: Table, proxy: Proxy, crowd: Crowd, form: str, fate: str) -> None:
@@ -87,17 +86,18 @@ async def test_killed_in_its_settle(jobs: Table, proxy: Proxy, crowd: Crowd, for
     await expect_rescue(jobs, form, lost=lost, starts=ROWS + lost)
 
 
+@pytest.mark.parametrize("form", SESSION_FORMS)
 @pytest.mark.parametrize("fate", FATES)
-async def test_killed_in_its_commit(jobs: Table, proxy: Proxy, crowd: Crowd, fate: str) -> None:
-    """The session form: handler's writes and settle are one transaction, whose COMMIT waits."""
-    worker = await at_the_gate(jobs, proxy, crowd, "session")
+async def test_killed_in_its_commit(jobs: Table, proxy: Proxy, crowd: Crowd, form: str, fate: str) -> None:
+    """With a session, the handler's writes and the settle are one transaction, whose COMMIT waits."""
+    worker = await at_the_gate(jobs, proxy, crowd, form)
     async with holding(jobs, "SELECT pg_advisory_xact_lock(1)") as lock:
         worker.go()
-        await until_waiting(jobs, sessions=ROWS)
+        await until_waiting(jobs, sessions=ROWS if form == "session" else 1)
         await meet(fate, worker, jobs, proxy, lock, "Complete")
 
     lost = ROWS if fate == "rolled back" else 0
-    await expect_rescue(jobs, "session", lost=lost, starts=ROWS + lost)
+    await expect_rescue(jobs, form, lost=lost, starts=ROWS + lost)
     assert await jobs.value("SELECT count(*) FROM own_writes") == ROWS, "exactly once, with the settle"
 
 

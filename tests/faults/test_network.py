@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.chaos import Chaos, Plan
 from tests.faults.conftest import orders_for
-from tests.faults.jobs import Table
+from tests.faults.jobs import SESSION_FORMS, Table
 from tests.faults.oracle import judge
 from tests.faults.processes import Crowd, eventually
 from tests.faults.proxy import Proxy
@@ -65,12 +65,13 @@ async def test_answer_of_a_settle_that_is_lost_on_the_way_is_not_settled_twice(
     assert verdict.counts["starts"] == ROWS + 1
 
 
+@pytest.mark.parametrize("form", SESSION_FORMS)
 async def test_session_forms_cut_connection_rolls_back_its_writes_and_counts_a_failed_attempt(
-    jobs: Table, proxy: Proxy, crowd: Crowd
+    jobs: Table, proxy: Proxy, crowd: Crowd, form: str
 ) -> None:
     await jobs.enqueue(1)
     worker = await crowd.start(
-        orders_for(jobs, url=proxy.url, form="session", is_gated=True, retry_seconds=0.05, batch_size=1)
+        orders_for(jobs, url=proxy.url, form=form, is_gated=True, retry_seconds=0.05, batch_size=1)
     )
     await worker.says("started")
     proxy.cut()
@@ -79,7 +80,7 @@ async def test_session_forms_cut_connection_rolls_back_its_writes_and_counts_a_f
     report = await worker.stop()
 
     assert (report["retried"], report["completed"]) == (1, 1)
-    verdict = await judge(jobs, form="session")
+    verdict = await judge(jobs, form=form)
     assert verdict.violations == []
     assert await jobs.value("SELECT count(*) FROM own_writes") == 1
     assert (await jobs.job())["retry_count"] == 1

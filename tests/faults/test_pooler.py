@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.chaos import Chaos, Plan
 from tests.faults.conftest import orders_for
-from tests.faults.jobs import Table
+from tests.faults.jobs import FORMS, Table
 from tests.faults.oracle import judge
 from tests.faults.pooler import HOW_TO_GET_IT, Pooler, find_pgbouncer
 from tests.faults.processes import Crowd, eventually
@@ -30,7 +30,7 @@ async def pooler(database_url: str) -> AsyncIterator[Pooler]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("form", ["each", "batch", "session"])
+@pytest.mark.parametrize("form", FORMS)
 async def test_whole_loop_works_through_the_pooler_and_wakes_by_a_direct_connection(
     jobs: Table, pooler: Pooler, crowd: Crowd, form: str
 ) -> None:

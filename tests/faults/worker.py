@@ -87,7 +87,7 @@ class _InSession(InSession):
 
 
 class Handlers:
-    """The same work in each of the three forms."""
+    """The same work in each form."""
 
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
@@ -96,7 +96,13 @@ class Handlers:
         self.gate = asyncio.Event()
 
     def in_form(self, form: str) -> Any:
-        return {"each": each(self.one), "batch": batch(self.many), "session": _InSession(self.in_session)}[form]
+        forms = {
+            "each": each(self.one),
+            "batch": batch(self.many),
+            "session": _InSession(self.in_session),
+            "batch session": batch(self.many_in_session, session=True),
+        }
+        return forms[form]
 
     async def close(self) -> None:
         await self._witness.close()
@@ -119,6 +125,13 @@ class Handlers:
         )
         (outcome,) = await self._process((job_id, token, revision))
         return outcome
+
+    async def many_in_session(self, rows: list[Any], session: AsyncSession) -> dict[int, Outcome]:
+        await session.execute(
+            sa.text("INSERT INTO own_writes (job_id, token) VALUES (:id, :token)"),
+            [{"id": row.id, "token": row.claim_token} for row in rows],
+        )
+        return await self.many(rows)
 
     async def _process(self, *jobs: tuple[int, UUID, int]) -> list[Outcome]:
         ids = await self._witness.started(*jobs)
