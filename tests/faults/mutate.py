@@ -21,6 +21,7 @@ from tests.faults.server import PrivateServer
 ROOT = Path(__file__).resolve().parents[2]
 AT_ONCE = 2
 HANGS_AFTER_SECONDS = 240
+BATCH_SESSION = "tests/jobloop/test_batch_session.py"
 #: What a mutant meets after its own tests, until one of them goes red.
 QUICK = (
     "tests/jobloop/test_ownership.py",
@@ -30,6 +31,7 @@ QUICK = (
     "tests/jobloop/test_locks.py",
     "tests/jobloop/test_pausing.py",
     "tests/jobloop/test_interruption.py",
+    BATCH_SESSION,
     "tests/jobloop/test_plans.py",
 )
 WORKING, PARTS = "statements/working.py", "statements/parts.py"
@@ -129,14 +131,14 @@ MUTATIONS = (
     Mutation(
         "claim: in the queue's order",
         WORKING,
-        ".order_by(due_at, *queue.order_by, *c.key)",
+        ".order_by(due_at, *queue.order_by)",
         ".order_by(due_at, *c.key)",
     ),
     Mutation(
         "claim: fresh rows before due retries",
         WORKING,
-        ".order_by(due_at, *queue.order_by, *c.key)",
-        ".order_by(*queue.order_by, *c.key)",
+        ".order_by(due_at, *queue.order_by)",
+        ".order_by(*queue.order_by)",
     ),
     Mutation(
         "settle: only with the claim's token",
@@ -144,6 +146,28 @@ MUTATIONS = (
         '        c.claim_token == answer["token"],\n',
         "",
     ),
+    Mutation(
+        "settle: plain completions of one claim only with its token",
+        WORKING,
+        '"token": sa.bindparam("token", type_=sa.Uuid())}',
+        '"token": sa.func.coalesce(queue.columns.claim_token, sa.bindparam("token", type_=sa.Uuid()))}',
+    ),
+    Mutation(
+        "settle: one row only with its claim's token",
+        WORKING,
+        "said_alone(queue, **_settled_types(to)))",
+        'said_alone(queue, **_settled_types(to)) | {"token": sa.func.coalesce(queue.columns.claim_token, '
+        'sa.bindparam("token", type_=sa.Uuid()))})',
+        (BATCH_SESSION,),
+    ),
+    Mutation(
+        "settle: one token for many rows only if one claim made them",
+        "settles.py",
+        "return token if all(claim.token is token for claim, _ in some) else None",
+        "return token",
+    ),
+    Mutation("settle: a lost claim is told", "settles.py", "settled.pop(key, None)", "pass"),
+    Mutation("settle: a user's word is told", "settles.py", "settled[key] = role_of(role)", "pass"),
     Mutation(
         "settle: the user's word is kept",
         WORKING,
@@ -259,8 +283,8 @@ MUTATIONS = (
     Mutation(
         "every update: columns with an onupdate stay",
         PARTS,
-        "if column.onupdate is not None and column not in changes",
-        "if False",
+        "if (column.onupdate is not None or _BINDS.fullmatch(column.key)) and column not in changes",
+        "if _BINDS.fullmatch(column.key) and column not in changes",
     ),
     Mutation("every predicate: a STABLE clock", PARTS, "NOW = sa.func.statement_timestamp()", "NOW = CLOCK_NOW()"),
     Mutation(
@@ -343,10 +367,59 @@ MUTATIONS = (
         "            session.rollback()\n",
         "            session.commit()\n",
     ),
+    Mutation(
+        "batch in session: one lost claim rolls back the writes of all",
+        "session_settle.py",
+        "if len(roles) < len(settlements):",
+        "if not roles:",
+        (BATCH_SESSION,),
+    ),
+    Mutation(
+        "batch in session: rows whose writes were rolled back with a lost claim's run again",
+        "desk.py",
+        "                self._settler.put(claim, Settlement.released())\n",
+        "                pass\n",
+        (BATCH_SESSION,),
+    ),
+    Mutation(
+        "batch in session: what one row is refused for, the others do not suffer",
+        "handler.py",
+        "if len(share) > 1 and blames_row(exc):",
+        "if False:",
+        (BATCH_SESSION,),
+    ),
+    Mutation(
+        "batch in session: run again only when the database blames a row",
+        "handler.py",
+        "if len(share) > 1 and blames_row(exc):",
+        "if len(share) > 1:",
+        (BATCH_SESSION,),
+    ),
+    Mutation(
+        "batch in session: a cancelled cycle does not cut off the commit",
+        "handler.py",
+        "await to_the_end(desk.settle_in(session, answers))",
+        "await desk.settle_in(session, answers)",
+        (BATCH_SESSION,),
+    ),
+    Mutation(
+        "session form: a cancelled cycle does not cut off the commit",
+        "handler.py",
+        "await to_the_end(desk.settle_in(session, [(claim, answer)]))",
+        "await desk.settle_in(session, [(claim, answer)])",
+        (BATCH_SESSION,),
+    ),
+    Mutation(
+        "a batch that is stopped after some of its rows settles only the others",
+        "crew.py",
+        "            if claim not in answered:\n",
+        "            if True:\n",
+        (BATCH_SESSION,),
+    ),
     Mutation("session form: a status that the handler set is kept", "session_settle.py", "session.flush()", "pass"),
     Mutation(
         "session form: an open transaction is committed with the settle",
-        "crew.py",
+        "desk.py",
         "if not session.in_transaction():",
         "if session:",
     ),
@@ -365,20 +438,20 @@ MUTATIONS = (
     Mutation(
         "a transaction around every statement behind a pooler",
         "transaction.py",
-        "and not await _is_pooled(connection)",
+        " and not _is_pooled(connection)",
         "",
         ("tests/jobloop/test_costs.py", "tests/faults/test_pooler.py"),
     ),
     Mutation(
         "settler: a read-only database is waited for",
-        "settler.py",
+        "refusal.py",
         '"53", "25006")',
         '"53")',
         ("tests/faults/test_server.py::test_read_only_database_is_waited_for_and_said",),
     ),
     Mutation(
         "settler: a row is not blamed for a lock timeout",
-        "settler.py",
+        "refusal.py",
         'return (sqlstate(exc) or "").startswith(_WRONG_ROW)',
         "return True",
         ("tests/jobloop/test_interruption.py",),
@@ -392,6 +465,27 @@ MUTATIONS = (
     ),
     Mutation(
         "leases: the handler of a lost claim is cancelled", "lease.py", "                self._on_lost(claim)\n", ""
+    ),
+    Mutation(
+        "leases: a batch of which rows are still held is not cancelled",
+        "crew.py",
+        "if claim in share and not self._leases.held(share):",
+        "if claim in share:",
+        (BATCH_SESSION,),
+    ),
+    Mutation(
+        "leases: a row that was lost while it waited is not started",
+        "crew.py",
+        "if self._leases.are_held(share) or (share := self._leases.held(share)):",
+        "if share:",
+        (BATCH_SESSION,),
+    ),
+    Mutation(
+        "leases: a worker that slept past one begins no row before it knows what is its own",
+        "crew.py",
+        "if not self._leases.are_sure():",
+        "if False:",
+        ("tests/faults/test_wake.py", "tests/jobloop/test_ownership.py"),
     ),
     Mutation(
         "listener: the connection is probed",

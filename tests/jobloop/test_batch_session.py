@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from jobloop import Complete, CycleReport, Fail, JobLoop, Retry, batch
+from jobloop import Complete, CycleReport, Fail, JobLoop, Retry, batch, each
+from jobloop.handler import handler_of
 from jobloop.store import Store
+from tests.jobloop.test_interruption import until_waiting_for_lock
 from tests.jobloop.tickets import Desk, Effect, Ticket, make_queue
+
+SHORT = timedelta(milliseconds=300)
 
 
 async def work(desk: Desk, fn: Any, *, entities: bool = False, **options: Any) -> CycleReport:
@@ -135,6 +140,26 @@ async def test_lost_claim_undoes_the_writes_and_the_other_rows_run_again(desk: D
     assert (await desk.ticket(1)).crm_retry_count == 0, "being released is no failure"
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+async def test_rows_that_another_worker_has_claimed_meanwhile_are_left_to_it(desk: Desk, rows: int) -> None:
+    """Its token is theirs: no settle of ours takes it, neither that of one row nor that of many."""
+    await desk.queue(rows)
+    heir = Store(make_queue(), desk.engine)
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        session.add_all(Effect(number=row.number) for row in rows)
+        await session.flush()
+        await desk.sql("UPDATE tickets SET crm_lease_expires_at = now() - interval '1 s'")
+        await heir.rescue()
+        await heir.claim(10)
+        return {row.id: None for row in rows}
+
+    report = await work(desk, sync)
+
+    assert (report.lost, report.completed, report.released) == (rows, 0, 0)
+    assert (await effects(desk), await desk.statuses()) == ([], {"Processing": rows})
+
+
 async def test_row_that_a_user_requeues_meanwhile_runs_again(desk: Desk) -> None:
     await desk.queue(2)
 
@@ -210,3 +235,65 @@ async def test_cancelled_cycle_commits_nothing_half(
     assert (await effects(desk), await desk.statuses()) == (committed, statuses)
     assert "was lost" not in caplog.text
     assert (await desk.ticket(4)).crm_retry_count == 0
+
+
+@pytest.mark.parametrize("form", ["session", "batch session"])
+async def test_cancelled_while_its_settle_waits_in_the_server_commits_all_of_it(desk: Desk, form: str) -> None:
+    await desk.queue(1)
+    async with asyncio.timeout(20), desk.engine.connect() as user:
+
+        async def one(ticket_id: Any, session: AsyncSession) -> None:
+            session.add(Effect(number=1))
+            await session.flush()
+            await user.execute(sa.text("SELECT 1 FROM tickets FOR UPDATE"))
+
+        async def many(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+            return {row.id: await one(row.id, session) for row in rows}
+
+        handler = {"session": handler_of(one), "batch session": batch(many, session=True)}[form]
+        cycle = asyncio.create_task(JobLoop(make_queue(), handler, session_factory=desk.sessions).run_once())
+        await until_waiting_for_lock(desk)
+        cycle.cancel()
+        await user.rollback()
+        with pytest.raises(asyncio.CancelledError):
+            await cycle
+
+    assert (await effects(desk), await desk.statuses()) == ([1], {"Complete": 1})
+
+
+async def test_batch_that_lost_a_row_works_on_for_the_others(desk: Desk) -> None:
+    await desk.queue(2)
+
+    async def sync(rows: list[Any]) -> dict[Any, Any]:
+        await lose(desk, 1, although_renewed=2)
+        return {row.id: None for row in rows}
+
+    loop = JobLoop(make_queue(lease=SHORT), batch(sync), session_factory=desk.sessions)
+    async with asyncio.timeout(20):
+        report = await loop.run_once()
+
+    assert (report.completed, report.lost) == (1, 1)
+    assert await desk.sql("SELECT number FROM tickets WHERE crm_status = 'Complete'") == [(2,)]
+
+
+async def test_row_that_was_lost_while_it_waited_is_not_started(desk: Desk) -> None:
+    await desk.queue(2)
+    started: list[int] = []
+
+    async def sync(row: Any) -> None:
+        started.append(row.number)
+        await lose(desk, 2, although_renewed=1)
+
+    loop = JobLoop(make_queue(lease=SHORT), each(sync), session_factory=desk.sessions, concurrency=1)
+    async with asyncio.timeout(20):
+        report = await loop.run_once()
+
+    assert (started, report.completed, report.lost) == ([1], 1, 1)
+
+
+async def lose(desk: Desk, number: int, *, although_renewed: int) -> None:
+    """Another worker takes this row; returns when ours must have found out, having renewed the other one since."""
+    await desk.sql(f"UPDATE tickets SET crm_claim_token = gen_random_uuid() WHERE number = {number}")
+    leases = set()
+    while len(leases) < 4:  # the first renewal may have been under way, and the last one's answer may still be
+        leases.add((await desk.ticket(although_renewed)).crm_lease_expires_at)
