@@ -18,12 +18,12 @@ batch was lost are let go, uncounted. Own writes are there exactly once, in the 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from tests.faults.jobs import SESSION_FORMS, Table
-from tests.faults.runs import Attempt, Verdict, check_runs
+from tests.faults.runs import Attempt, Verdict, check_let_go, check_runs
 
 #: What handlers recorded, by job, token and worker.
 Effects = dict[tuple[int, UUID, str], list[Any]]
@@ -48,7 +48,7 @@ async def judge(table: Table, *, workers: str = "worker", form: str = "each") ->
     for job_id, token, worker in effects.keys() - known:
         verdict.violations.append(f"5: job {job_id}: {worker} ran with token {token}, which it never claimed with")
     check_runs(attempts, verdict)
-    _check_let_go(attempts, verdict)
+    check_let_go(attempts, verdict)
     for row in await table.sql("SELECT *, lease_expires_at > now() AS is_live FROM jobs"):
         if row["status"] in ("Processing", "Queued"):
             verdict.violations.append(f"1: job {row['id']} is {row['status']} at the end: {dict(row)}")
@@ -258,20 +258,3 @@ async def _check_own_writes(table: Table, attempts: list[Attempt], verdict: Verd
     for claim, attempt in by_claim.items():
         if attempt.completed and claim not in written:
             verdict.violations.append(f"5: job {claim[0]}: settled Complete without its own writes")
-
-
-def _check_let_go(attempts: list[Attempt], verdict: Verdict) -> None:
-    """A batch with a session: a row is let go only because another claim of the same batch was lost before."""
-    lost_at: dict[tuple[UUID, str], list[datetime]] = defaultdict(list)
-    for attempt in attempts:
-        if attempt.ended is not None and (attempt.is_lost or attempt.end == "deleted"):
-            lost_at[attempt.token, attempt.worker].append(attempt.ended)
-    for attempt in attempts:
-        if not attempt.let_go or attempt.ended is None:
-            continue
-        verdict.counts["let go with a lost claim of their batch"] += 1
-        if not any(lost < attempt.ended for lost in lost_at[attempt.token, attempt.worker]):
-            verdict.violations.append(
-                f"2: job {attempt.job_id}: the handler answered {attempt.answer} and the row was let go, "
-                "but no claim of its batch was lost"
-            )

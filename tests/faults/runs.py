@@ -107,5 +107,22 @@ def check_runs(attempts: list[Attempt], verdict: Verdict) -> None:
                 )
 
 
+def check_let_go(attempts: list[Attempt], verdict: Verdict) -> None:
+    """A row is let go only because another claim of its batch, which has the same token, was lost before."""
+    lost_at: dict[tuple[UUID, str], list[datetime]] = defaultdict(list)
+    for attempt in attempts:
+        if attempt.ended is not None and (attempt.is_lost or attempt.end == "deleted"):
+            lost_at[attempt.token, attempt.worker].append(attempt.ended)
+    for attempt in attempts:
+        if not attempt.let_go or attempt.ended is None:
+            continue
+        verdict.counts["let go with a lost claim of their batch"] += 1
+        if not any(lost < attempt.ended for lost in lost_at[attempt.token, attempt.worker]):
+            verdict.violations.append(
+                f"2: job {attempt.job_id}: the handler answered {attempt.answer} and the row was let go, "
+                "but no claim of its batch was lost"
+            )
+
+
 def _time(moment: datetime | None) -> str:
     return f"{moment:%T.%f}" if moment is not None else "never"

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.faults.runs import Attempt, Verdict, check_runs
+from tests.faults.runs import Attempt, Verdict, check_let_go, check_runs
 
 LOST = "overlaps by a lost lease"
 
@@ -50,6 +50,20 @@ def test_claim_that_was_started_twice_is_a_violation() -> None:
     twice = attempt(claimed=0, started=1, ended=2, end="settled", at=3)
     twice.effects *= 2
     assert "one claim was started 2 times" in judged(twice).violations[0]
+
+
+@pytest.mark.parametrize("end", ["rescued", "taken over", "deleted", "settled"])
+@pytest.mark.parametrize("is_of_its_batch", [True, False])
+@pytest.mark.parametrize("at", [2, 4])
+def test_row_is_let_go_only_after_another_claim_of_its_batch_was_lost(end: str, is_of_its_batch: bool, at: int) -> None:
+    let_go = attempt(claimed=0, started=1, ended=2, end="settled", at=3)
+    other = attempt(claimed=0, started=1, ended=2, end=end, at=at)
+    let_go.let_go = True
+    if is_of_its_batch:
+        other.token = let_go.token
+    verdict = Verdict()
+    check_let_go([let_go, other], verdict)
+    assert (verdict.violations == []) == (end != "settled" and is_of_its_batch and at == 2)
 
 
 def judged(*attempts: Attempt) -> Verdict:
