@@ -36,6 +36,12 @@ async def rescue(jobs: Table) -> None:
         await Store(make_queue(), engine).rescue()
 
 
+async def claim(jobs: Table) -> list[int]:
+    """Claim only; returns whose rows it took."""
+    async with _engine(jobs) as engine:
+        return [claim.key for claim in await Store(make_queue(), engine).claim(100)]
+
+
 @asynccontextmanager
 async def _engine(jobs: Table) -> AsyncIterator[AsyncEngine]:
     engine = create_engine(jobs.url, application_name=NAME)

@@ -55,6 +55,7 @@ MUTATIONS = (
         WORKING,
         "        c.status == queue.literal(Role.QUEUED),\n        due_at <= NOW,",
         "        due_at <= NOW,",
+        ("tests/faults/test_state_machine.py::test_only_queued_rows_are_claimed",),
     ),
     Mutation("claim: only rows that are due", WORKING, "        due_at <= NOW,\n", ""),
     Mutation(

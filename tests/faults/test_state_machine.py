@@ -32,7 +32,8 @@ from crm_sync.database import create_engine
 from jobloop import Claim, Complete, Control, Fail, Outcome, Retry, RetryPolicy, Snooze
 from jobloop.settlement import Settlement, decide
 from jobloop.store import Store
-from tests.faults.jobs import Base, make_queue
+from tests.faults import heir
+from tests.faults.jobs import Base, Table, make_queue
 
 #: The steps of time never come within ten seconds of a date: the test's own seconds do not matter.
 LEASE, DELAY, STEPS = 300, 650, (140, 320, 700)
@@ -337,3 +338,12 @@ def test_queue_is_what_its_model_says_whatever_happens_in_whatever_order(databas
             ),
         )
         runner.run(engine.dispose())
+
+
+async def test_only_queued_rows_are_claimed(jobs: Table) -> None:
+    """Also where nothing else holds them back: no token, no lease and no date."""
+    await jobs.sql(
+        "INSERT INTO jobs (id, status) VALUES "
+        "(1, NULL), (2, 'Skipped'), (3, 'Complete'), (4, 'Error'), (5, 'Processing'), (6, 'Queued')"
+    )
+    assert await heir.claim(jobs) == [6]
