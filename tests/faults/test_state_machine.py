@@ -312,6 +312,15 @@ class QueueMachine(RuleBasedStateMachine):
         return found
 
 
+async def test_only_queued_rows_are_claimed(jobs: Table) -> None:
+    """Also where nothing else holds them back: no token, no lease and no date."""
+    await jobs.sql(
+        "INSERT INTO jobs (id, status) VALUES "
+        "(1, NULL), (2, 'Skipped'), (3, 'Complete'), (4, 'Error'), (5, 'Processing'), (6, 'Queued')"
+    )
+    assert await heir.claim(jobs) == [6]
+
+
 def test_queue_is_what_its_model_says_whatever_happens_in_whatever_order(database_url: str) -> None:
     with asyncio.Runner() as runner:
         engine = create_engine(database_url)
@@ -338,12 +347,3 @@ def test_queue_is_what_its_model_says_whatever_happens_in_whatever_order(databas
             ),
         )
         runner.run(engine.dispose())
-
-
-async def test_only_queued_rows_are_claimed(jobs: Table) -> None:
-    """Also where nothing else holds them back: no token, no lease and no date."""
-    await jobs.sql(
-        "INSERT INTO jobs (id, status) VALUES "
-        "(1, NULL), (2, 'Skipped'), (3, 'Complete'), (4, 'Error'), (5, 'Processing'), (6, 'Queued')"
-    )
-    assert await heir.claim(jobs) == [6]
