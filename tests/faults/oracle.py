@@ -12,7 +12,8 @@ diagram has them, is a violation. It knows nothing of jobloop's code.
 
 Of the forms with a session it knows two things more. A failure of the session itself is a failed attempt, whatever the
 handler answered. And in a batch with a session, rows whose own writes were rolled back because another claim of the
-batch was lost are let go, uncounted. Own writes are there exactly once, in the very transaction of their settle.
+batch was lost are let go, uncounted; and rows whose transaction the database refused may be run again within their
+claim, after that run ended. Own writes are there exactly once, in the very transaction of their settle.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ async def judge(table: Table, *, workers: str = "worker", form: str = "each") ->
     known = {(attempt.job_id, attempt.token, attempt.worker) for attempt in attempts}
     for job_id, token, worker in effects.keys() - known:
         verdict.violations.append(f"5: job {job_id}: {worker} ran with token {token}, which it never claimed with")
-    check_runs(attempts, verdict)
+    check_runs(attempts, verdict, may_repeat=form == "batch session")
     check_let_go(attempts, verdict)
     for row in await table.sql("SELECT *, lease_expires_at > now() AS is_live FROM jobs"):
         if row["status"] in ("Processing", "Queued"):
@@ -220,7 +221,7 @@ class _Replay:
             return
         if self.enqueued["at"] < attempt.claimed and any(
             effect["started"] > self.enqueued["at"] and effect["revision"] >= self.enqueued["after"]["revision"]
-            for effect in attempt.effects
+            for effect in attempt.effects[-1:]
         ):
             self.enqueued = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +31,8 @@ class Attempt:
 
     @property
     def answer(self) -> str | None:
-        return next((effect["answer"] for effect in self.effects if effect["answer"]), None)
+        """Of its last run: one before that was undone, or the oracle says so."""
+        return self.effects[-1]["answer"] if self.effects else None
 
 
 @dataclass
@@ -78,11 +79,17 @@ class Run:
         )
 
 
-def check_runs(attempts: list[Attempt], verdict: Verdict) -> None:
-    """Which runs of one row overlap, and what became of the first. `attempts` are in the order of their claims."""
+def check_runs(attempts: list[Attempt], verdict: Verdict, *, may_repeat: bool = False) -> None:
+    """Which runs of one row overlap, and what became of the first. `attempts` are in the order of their claims.
+
+    `may_repeat`: a claim may be run again after a run that was undone, one after the other.
+    """
     runs: dict[int, list[Run]] = defaultdict(list)
     for attempt in attempts:
-        if len(attempt.effects) > 1:
+        repeats = attempt.effects[1:]
+        if may_repeat and not any(_overlap(*two) for two in pairwise(attempt.effects)):
+            verdict.counts["runs repeated in their batch"] += len(repeats)
+        elif repeats:
             verdict.violations.append(f"5: job {attempt.job_id}: one claim was started {len(attempt.effects)} times")
         for effect in attempt.effects:
             run = Run(attempt, effect["started"], effect["ended"])
@@ -122,6 +129,10 @@ def check_let_go(attempts: list[Attempt], verdict: Verdict) -> None:
                 f"2: job {attempt.job_id}: the handler answered {attempt.answer} and the row was let go, "
                 "but no claim of its batch was lost"
             )
+
+
+def _overlap(first: Any, second: Any) -> bool:
+    return first["ended"] is None or first["ended"] > second["started"]
 
 
 def _time(moment: datetime | None) -> str:

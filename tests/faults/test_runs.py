@@ -52,6 +52,16 @@ def test_claim_that_was_started_twice_is_a_violation() -> None:
     assert "one claim was started 2 times" in judged(twice).violations[0]
 
 
+@pytest.mark.parametrize(("ended", "is_fine"), [(2, True), (4, False), (None, False)])
+def test_claim_may_be_run_again_in_its_batch_only_after_the_first_run_ended(ended: int | None, is_fine: bool) -> None:
+    again = attempt(claimed=0, started=3, ended=5, end="settled", at=6)
+    first = attempt(claimed=0, started=1, ended=ended, end="settled", at=6)
+    again.effects = [*first.effects, *again.effects]
+    verdict = Verdict()
+    check_runs([again], verdict, may_repeat=True)
+    assert (verdict.violations == []) == is_fine
+
+
 @pytest.mark.parametrize("end", ["rescued", "taken over", "deleted", "settled"])
 @pytest.mark.parametrize("is_of_its_batch", [True, False])
 @pytest.mark.parametrize("at", [2, 4])
