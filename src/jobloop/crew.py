@@ -155,7 +155,7 @@ class Crew:
                     await self._handler.run(share, self._desk)
             except asyncio.CancelledError as exc:
                 if not me.cancelling():  # not ours: something that the handler awaited was cancelled
-                    for claim in share:
+                    for claim in self._unanswered(share):
                         self._desk.settle(claim, exc)
                 elif me not in self._lost:
                     self._stopped(share)
@@ -189,10 +189,13 @@ class Crew:
                 return
 
     def _stopped(self, share: list[Claim]) -> None:
-        answered = self._settler.unwritten()  # a batch may be stopped after some of its rows
-        for claim in self._leases.held(share):
-            if claim not in answered:
-                self._settler.put(claim, self._when_stopped(claim))
+        for claim in self._unanswered(share):
+            self._settler.put(claim, self._when_stopped(claim))
+
+    def _unanswered(self, share: list[Claim]) -> list[Claim]:
+        """Those still to be settled: a batch may be cut off after some of its rows."""
+        answered = self._settler.unwritten()
+        return [claim for claim in self._leases.held(share) if claim not in answered]
 
     def _cancel_lost(self, claim: Claim) -> None:
         """Another worker has this row: stop our handler, unless it also works for rows that are still ours."""

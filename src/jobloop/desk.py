@@ -45,11 +45,14 @@ class AnswerDesk:
 
     def settle(self, claim: Claim, answer: Answer) -> None:
         self._pauser.heed(answer)
-        try:
-            settlement = decide(answer, claim.retry_count, self._retry)
-        except Exception as exc:  # an invalid outcome, or a rule of the policy that raised
-            settlement = Settlement.failed(describe(exc))
-        self._settler.put(claim, settlement)
+        self._settler.put(claim, self._decided(claim, answer))
+
+    async def reread(self, share: list[Claim]) -> list[Claim]:
+        held = set(await self._store.reread(share))
+        for claim in share:
+            if claim not in held:
+                self._settler.put(claim, Settlement.released())  # which finds the claim lost, and counts it
+        return [claim for claim in share if claim in held]
 
     async def settle_in(self, session: AsyncSession, answers: Sequence[tuple[Claim, Answer]]) -> None:
         if not session.in_transaction():  # nothing to commit together: it is cheaper with others
@@ -57,14 +60,18 @@ class AnswerDesk:
             for claim, answer in answers:
                 self.settle(claim, answer)
             return
-        settlements = [(claim, decide(answer, claim.retry_count, self._retry)) for claim, answer in answers]
-        for _, answer in answers:
-            self._pauser.heed(answer)
+        if len(answers) == 1:
+            ((claim, answer),) = answers
+            settlements = [(claim, decide(answer, claim.retry_count, self._retry))]  # an invalid one undoes its writes
+        else:
+            settlements = [(claim, self._decided(claim, answer)) for claim, answer in answers]
         roles = await self._store.settle_in(session, settlements)
         if len(roles) == len(settlements):
             self._leases.drop([claim for claim, _ in settlements])
             for claim, settlement in settlements:
                 self._report.count(settlement, roles[claim.key])
+            for _, answer in answers:
+                self._pauser.heed(answer)
             return
         lost = [claim for claim, _ in settlements if claim.key not in roles]
         for claim in lost:
@@ -73,3 +80,9 @@ class AnswerDesk:
         for claim, _ in settlements:
             if claim.key in roles:  # what it wrote is rolled back with the others'
                 self._settler.put(claim, Settlement.released())
+
+    def _decided(self, claim: Claim, answer: Answer) -> Settlement:
+        try:
+            return decide(answer, claim.retry_count, self._retry)
+        except Exception as exc:  # an invalid outcome, or a rule of the policy that raised
+            return Settlement.failed(describe(exc))

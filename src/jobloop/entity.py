@@ -48,7 +48,7 @@ class Entities:
     def reading(self, first: int, conversions: Mapping[str, Callable[[Any], Any]]) -> Callable[[Any], Any]:
         """What makes an entity of a record: its values from place `first` on are those of the queue's `row_columns`.
 
-        The same as a loader of SQLAlchemy does, without asking again for every row what the mapping is like.
+        The instance is what a loader of SQLAlchemy makes; it does not ask again for every row what the mapping is like.
         """
         manager, names, key_of, unloaded = self._manager, self._names, self._key, self._unloaded
         model: Any = manager.class_

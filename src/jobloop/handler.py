@@ -12,7 +12,9 @@ A form turns an answer or an exception into outcomes and hands them to the desk;
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from jobloop.claim import Claim
 from jobloop.errors import InvalidOutcome, QueueDeclarationError
 from jobloop.interrupt import to_the_end
 from jobloop.outcome import Outcome, Retry
-from jobloop.refusal import blames_row
+from jobloop.refusal import blames_data, is_transient
 from jobloop.threaded import is_async, name_of
 
 log = logging.getLogger("jobloop")
@@ -36,11 +38,18 @@ SessionFunction = Callable[[Any, AsyncSession], Awaitable[Outcome | None]]
 BatchSessionFunction = Callable[[list[Any], AsyncSession], Awaitable[Mapping[Any, Outcome | None]]]
 
 
+#: How often a batch is handled that meets a deadlock or the like each time.
+_TRANSIENT_TRIES = 4
+
+
 class Desk(Protocol):
     """Where a form hands in its answers."""
 
     def settle(self, claim: Claim, answer: Answer) -> None:
         """Write this answer soon, together with others."""
+
+    async def reread(self, share: list[Claim]) -> list[Claim]:
+        """Give these claims their rows as they are now; returns those that are still ours, and settles the others."""
 
     async def settle_in(self, session: AsyncSession, answers: Sequence[tuple[Claim, Answer]]) -> None:
         """Write these answers in `session` and commit, or roll back if a claim was lost; then close the session.
@@ -107,9 +116,7 @@ class Batch:
         try:
             answers = _answers(share, await self.fn([claim.read(claim.record) for claim in share]))
         except Exception as exc:
-            log.debug("batch handler failed on %d rows", len(share), exc_info=exc)
-            for claim in share:
-                desk.settle(claim, exc)
+            _fail(share, exc, desk)
             return
         for claim, answer in answers:
             desk.settle(claim, answer)
@@ -119,8 +126,9 @@ class Batch:
 class BatchInSession:
     """`fn(rows, session)` for all rows of a claim: what it writes and all their settles are one transaction.
 
-    Where the database refuses what was written, nothing is committed, and the rows are run again in halves until the
-    one to blame is alone. Any other exception is every row's failure.
+    A deadlock is tried again. Where the database refuses the data of a row, nothing is committed, and the rows are read
+    and handled again in halves until the one to blame is alone: what a handler does outside the database it then does
+    again. Any other exception is every row's failure.
     """
 
     fn: BatchSessionFunction
@@ -131,23 +139,40 @@ class BatchInSession:
         return _of_one_claim(waiting)
 
     async def run(self, share: list[Claim], desk: Desk) -> None:
+        await self._run(share, desk, _TRANSIENT_TRIES)
+
+    async def _run(self, share: list[Claim], desk: Desk, tries: int) -> None:
         try:
-            session = desk.open_session()
-            try:
-                answers = _answers(share, await self.fn([claim.read(claim.record) for claim in share], session))
-                await to_the_end(desk.settle_in(session, answers))
-            except BaseException:
-                await to_the_end(session.close())
-                raise
+            await self._commit(share, desk)
         except Exception as exc:
-            if len(share) > 1 and blames_row(exc):
-                middle = len(share) // 2
-                await self.run(share[:middle], desk)
-                await self.run(share[middle:], desk)
-                return
-            log.debug("batch handler failed on %d rows", len(share), exc_info=exc)
-            for claim in share:
-                desk.settle(claim, exc)
+            middle = len(share) // 2
+            if is_transient(exc) and tries > 1:
+                await asyncio.sleep(random.uniform(0, 0.1))
+                await self._again(share, desk, tries - 1)
+            elif middle and blames_data(exc):
+                await self._again(share[:middle], desk, tries)
+                await self._again(share[middle:], desk, tries)
+            else:
+                _fail(share, exc, desk)
+
+    async def _again(self, share: list[Claim], desk: Desk, tries: int) -> None:
+        """Handle rows as they are now: not as an attempt left them that was undone, nor those of another worker."""
+        try:
+            held = await desk.reread(share)
+        except Exception as exc:
+            _fail(share, exc, desk)
+            return
+        if held:
+            await self._run(held, desk, tries)
+
+    async def _commit(self, share: list[Claim], desk: Desk) -> None:
+        session = desk.open_session()
+        try:
+            answers = _answers(share, await self.fn([claim.read(claim.record) for claim in share], session))
+            await to_the_end(desk.settle_in(session, answers))
+        except BaseException:
+            await to_the_end(session.close())
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +213,18 @@ def _of_one_claim(waiting: deque[Claim]) -> list[Claim]:
     return share
 
 
+def _fail(share: list[Claim], exc: Exception, desk: Desk) -> None:
+    log.debug("batch handler failed on %d rows", len(share), exc_info=exc)
+    for claim in share:
+        desk.settle(claim, exc)
+
+
 def _answers(share: list[Claim], said: Any) -> list[tuple[Claim, Answer]]:
-    """Each row's own of what a batch handler answered. Raises `InvalidOutcome` if that is no mapping."""
+    """Each row's own of what a batch handler answered. Raises `InvalidOutcome` for no mapping, or one by other keys."""
     if not isinstance(said, Mapping):
         raise InvalidOutcome(f"a batch handler answered {type(said).__name__}; it must return {{primary key: outcome}}")
+    if said and said.keys().isdisjoint([claim.key for claim in share]):
+        raise InvalidOutcome(f"a batch handler answered for {next(iter(said))!r}, which is no primary key of its rows")
     missing = Retry("the batch handler gave no outcome for this row")
     return [(claim, said.get(claim.key, missing)) for claim in share]
 
@@ -213,10 +246,12 @@ def batch(fn: Any, *, entities: bool = False, session: bool = False) -> Batch | 
     """Wrap `fn(rows) -> {primary key: Outcome}`: all rows of a claim in one call. `entities` as for `each`.
 
     `session`: wrap `fn(rows, session)` instead. What it writes and the settles of all its rows commit together, or not
-    at all: exactly once for the database, at a fraction of what a transaction for each row costs.
+    at all, at a fraction of what a transaction for each row costs. That is so for rows that are answered with Retry or
+    Fail as well: to undo what was written, raise. See `BatchInSession` for what the database refuses.
     """
-    fn = _awaitable(fn, "batch")
-    return BatchInSession(fn, entities=entities) if session else Batch(fn, entities=entities)
+    if session:
+        return BatchInSession(_awaitable(fn), entities=entities)
+    return Batch(_awaitable(fn, "batch"), entities=entities)
 
 
 Form = Each | Batch | InSession | BatchInSession
@@ -229,9 +264,10 @@ def handler_of(processing_function: Form | SessionFunction) -> Form:
     return InSession(_awaitable(processing_function))
 
 
-def _awaitable(fn: Any, form: str = "each") -> Any:
+def _awaitable(fn: Any, form: str | None = None) -> Any:
     """`fn`, if it is async; raises `QueueDeclarationError` for a plain function, which would block the event loop."""
     if not is_async(fn):
         name = name_of(fn)
-        raise QueueDeclarationError(f"handler {name} must be async; wrap a blocking one: {form}(threaded({name}))")
+        hint = f"wrap a blocking one: {form}(threaded({name}))" if form else "its session cannot be used in a thread"
+        raise QueueDeclarationError(f"handler {name} must be async; {hint}")
     return fn

@@ -7,10 +7,12 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from jobloop.errors import QueueDeclarationError
-from jobloop.transaction import sqlstate
+from jobloop.transaction import TRANSIENT, sqlstate
 
 #: SQLSTATE classes and codes that say "the server cannot be used now": it is gone, full, or read-only after a failover.
 _ABSENT = ("08", "57P", "53", "25006")
+#: Classes that say "not these data": values, constraints, views' checks, and what triggers raise.
+_WRONG_DATA = ("22", "23", "27", "44", "P0")
 #: Classes that say "this row must not become that": data, constraints, types, views' checks, and what triggers raise.
 _WRONG_ROW = ("22", "23", "27", "42", "44", "P0")
 
@@ -24,9 +26,21 @@ def is_absent(exc: BaseException) -> bool:
     return isinstance(exc, OSError | TimeoutError | PoolTimeout | InternalClientError)
 
 
-def blames_row(exc: Exception) -> bool:
-    """True if another outcome might be taken: not for a lock timeout or a statement that somebody cancelled."""
+def is_transient(exc: BaseException) -> bool:
+    """True for a deadlock and the like: by chance, and nobody's fault."""
+    return isinstance(exc, DBAPIError) and sqlstate(exc) in TRANSIENT
+
+
+def blames_row(exc: BaseException) -> bool:
+    """True if a row that we settle or rescue is refused: not for a lock timeout or a statement that was cancelled."""
     if isinstance(exc, DBAPIError):
         return (sqlstate(exc) or "").startswith(_WRONG_ROW)
     # A value that its column's type cannot even send, or a column that handlers must not write.
+    return isinstance(exc, StatementError | QueueDeclarationError)
+
+
+def blames_data(exc: BaseException) -> bool:
+    """`blames_row` of statements that are not ours, which may be wrong themselves: only what speaks of their data."""
+    if isinstance(exc, DBAPIError):
+        return (sqlstate(exc) or "").startswith(_WRONG_DATA)
     return isinstance(exc, StatementError | QueueDeclarationError)

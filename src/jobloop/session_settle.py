@@ -11,15 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from jobloop import statements
-from jobloop.arrays import Settled
+from jobloop.arrays import Settled, Shape
 from jobloop.claim import Claim
 from jobloop.queue import JobQueue
 from jobloop.settlement import Settlement
 from jobloop.settles import Settles, role_of
 from jobloop.status import Role
 from jobloop.transaction import NO_SYNC
-
-_Shape = tuple[Role, tuple[str, ...]]
 
 
 class SessionSettle:
@@ -29,7 +27,7 @@ class SessionSettle:
         self._queue = queue
         self._dialect = dialect
         self._settles = settles
-        self._statements: dict[_Shape, sa.UpdateBase] = {}
+        self._statements: dict[Shape, sa.UpdateBase] = {}
 
     async def write(self, session: AsyncSession, settlements: Sequence[Settled]) -> dict[Any, Role | None]:
         """Flush, settle and commit; if a claim did not hold, roll back instead. Closes the session.

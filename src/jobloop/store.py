@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from asyncpg.pgproto import pgproto
@@ -54,6 +54,21 @@ class Store:
             "token": token,
             "lease_seconds": self.queue.lease.total_seconds(),
         }
+        return await self._claims(statement, binds, token)
+
+    async def reread(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Give `claims` the records of their rows as they are now; returns those that still hold."""
+        binds = claim_arrays(self.queue, claims)
+        read = await self._claims(statements.claimed(self.queue), binds, claims[0].token)
+        now = {claim.key: claim.record for claim in read}
+        held = [claim for claim in claims if claim.key in now]
+        for claim in held:
+            claim.record = now[claim.key]
+        return held
+
+    async def _claims(
+        self, statement: sa.UpdateBase | sa.Select[Any], binds: Mapping[str, Any], token: UUID
+    ) -> list[Claim]:
         if self._reader.needs_orm:
             found = await self._transactions.run(statements.claim_entities(self.queue, statement), binds, loaded)
             return self._reader.of_entities(found, token)
@@ -73,7 +88,7 @@ class Store:
     async def settle_in(self, session: AsyncSession, settlements: Sequence[Settled]) -> dict[Any, Role | None]:
         """Write the outcomes in the handler's own transaction and commit; roll back if any claim did not hold.
 
-        Returns the same as `settle`: with less rows than settlements nothing was written. Closes the session.
+        Returns the same as `settle`; if any claim is missing there, nothing was written. Closes the session.
         """
         return await self._in_session.write(session, settlements)
 

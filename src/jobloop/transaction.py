@@ -27,7 +27,8 @@ T = TypeVar("T")
 _DEADLOCK, _SERIALIZATION, _LOCK_NOT_AVAILABLE = "40P01", "40001", "55P03"
 #: A column changed its type since the driver prepared the statement; it prepares it again.
 _STALE_PLAN = "0A000"
-_TRANSIENT = frozenset({_DEADLOCK, _SERIALIZATION, _LOCK_NOT_AVAILABLE, _STALE_PLAN})
+#: What another transaction brings about by chance: the same statement may pass the next time.
+TRANSIENT = frozenset({_DEADLOCK, _SERIALIZATION, _LOCK_NOT_AVAILABLE, _STALE_PLAN})
 _UNDEFINED_COLUMN, _UNDEFINED_TABLE = "42703", "42P01"
 _MOST_TRIES = 8
 #: Rows are plain tuples here: no ORM state to bring up to date.
@@ -80,7 +81,7 @@ class Transactions:
             except DBAPIError as exc:
                 if sqlstate(exc) in (_UNDEFINED_COLUMN, _UNDEFINED_TABLE):
                     raise self._unfit(exc) from exc
-                if sqlstate(exc) not in _TRANSIENT or attempt == _MOST_TRIES:
+                if sqlstate(exc) not in TRANSIENT or attempt == _MOST_TRIES:
                     raise
                 log.info("%s: %s, trying the statement again", self._queue.name, sqlstate(exc))
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))

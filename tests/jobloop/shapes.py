@@ -104,6 +104,28 @@ def columns_named_like_binds() -> Shape:
     return Shape(queue_of(Job), [{"status": "Queued"}] * ROWS)
 
 
+class AnyCase(sa.types.TypeDecorator[str]):
+    """Text that equals whatever differs from it in case alone."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    class comparator_factory(sa.types.TypeDecorator.Comparator[str]):  # noqa: N801 - SQLAlchemy's name
+        def __eq__(self, other: Any) -> Any:  # type: ignore[override]
+            return sa.func.lower(self.expr) == sa.func.lower(other)
+
+
+@shape
+def key_with_a_comparison_of_its_own() -> Shape:
+    class Job(fresh_base(), queue_columns("")):  # type: ignore[misc]
+        __tablename__ = "jobs"
+        __table_args__ = queue_indexes("jobs")
+        id: Mapped[str] = mapped_column(AnyCase, primary_key=True)
+        status: Mapped[str | None]
+
+    return Shape(queue_of(Job), [{"id": f"Job {i}", "status": "Queued"} for i in range(ROWS)])
+
+
 @shape
 def text_key_and_varchar_status() -> Shape:
     class Job(fresh_base(), queue_columns("")):  # type: ignore[misc]

@@ -14,6 +14,7 @@ from jobloop import Complete, CycleReport, Fail, JobLoop, Retry, batch, each
 from jobloop.handler import handler_of
 from jobloop.store import Store
 from tests.jobloop.test_interruption import until_waiting_for_lock
+from tests.jobloop.test_ownership import until_blocked
 from tests.jobloop.tickets import Desk, Effect, Ticket, make_queue
 
 SHORT = timedelta(milliseconds=300)
@@ -202,6 +203,120 @@ async def test_entities_are_loaded_by_the_handler_or_handed_to_its_session(desk:
         "seen 2",
         "seen 3",
     ]
+
+
+async def test_invalid_answer_is_its_own_rows_failure(desk: Desk) -> None:
+    await desk.queue(3)
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        await session.execute(sa.text("SELECT 1"))
+        return {row.id: "ok" if row.number == 2 else None for row in rows}
+
+    report = await work(desk, sync)
+
+    assert (report.completed, report.failed) == (2, 1)
+    assert "it must return" in (await desk.ticket(2)).crm_error
+
+
+async def test_answers_by_other_keys_undo_the_writes(desk: Desk) -> None:
+    await desk.queue(2)
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        session.add(Effect(number=1))
+        return {str(row.id): None for row in rows}
+
+    report = await work(desk, sync)
+
+    assert (report.failed, await effects(desk)) == (2, [])
+    assert "no primary key of its rows" in (await desk.ticket(1)).crm_error
+
+
+async def test_mistake_in_the_handlers_sql_is_no_rows_fault(desk: Desk) -> None:
+    await desk.queue(8)
+    calls = 0
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        nonlocal calls
+        calls += 1
+        await session.execute(sa.text("SELECT no_such_column FROM tickets"))
+        return {}
+
+    report = await work(desk, sync)
+
+    assert (calls, report.retried) == (1, 8)
+
+
+async def test_deadlock_is_nobodys_fault(desk: Desk) -> None:
+    """Two transactions that lock each other's rows: PostgreSQL ends one, and if that is ours, it is run again."""
+    await desk.queue(2)
+    calls = 0
+    async with desk.engine.connect() as user:
+
+        async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                await user.execute(sa.text("SET LOCAL deadlock_timeout = '1h'"))  # so that ours is the one to end
+                await user.execute(sa.text("UPDATE tickets SET title = 'mine' WHERE number = 2"))
+                await session.execute(sa.text("UPDATE tickets SET title = 'ours' WHERE number = 1"))
+                waits = asyncio.create_task(user.execute(sa.text("UPDATE tickets SET title = 'mine' WHERE number = 1")))
+                await until_blocked(desk, 1)
+                try:
+                    await session.execute(sa.text("UPDATE tickets SET title = 'ours' WHERE number = 2"))
+                finally:
+                    await session.rollback()
+                    await waits
+                    await user.commit()
+            session.add(Effect(number=calls))
+            return {row.id: None for row in rows}
+
+        async with asyncio.timeout(30):
+            report = await work(desk, sync)
+
+    assert (calls, report.completed, report.retried) == (2, 2, 0)
+    assert await effects(desk) == [2]
+    assert (await desk.ticket(1)).crm_retry_count == 0
+
+
+async def test_half_leaves_out_rows_that_were_lost_meanwhile(desk: Desk) -> None:
+    await desk.queue(4)
+    await desk.sql("ALTER TABLE effects ADD CONSTRAINT refused CHECK (number <> 1)")
+    seen: list[list[int]] = []
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        seen.append([row.number for row in rows])
+        session.add_all(Effect(number=row.number) for row in rows)
+        await session.flush()
+        if seen[-1] == [2]:
+            await desk.sql("UPDATE tickets SET crm_lease_expires_at = now() - interval '1 s' WHERE number > 2")
+            await Store(make_queue(), desk.engine).rescue()
+        return {row.id: None for row in rows}
+
+    report = await work(desk, sync)
+
+    assert seen == [[1, 2, 3, 4], [1, 2], [1], [2]]
+    assert (report.completed, report.retried, report.lost) == (1, 1, 2)
+    assert await desk.statuses() == {"Complete": 1, "Queued": 3}
+
+
+async def test_cancellation_that_is_not_ours_fails_only_what_it_hit(desk: Desk) -> None:
+    await desk.queue(4)
+    await desk.sql("ALTER TABLE effects ADD CONSTRAINT refused CHECK (number <> 0)")
+    calls = 0
+
+    async def sync(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        nonlocal calls
+        calls += 1
+        session.add_all(Effect(number=row.number if calls > 1 else 0) for row in rows)
+        await session.flush()
+        if rows[0].number == 3:
+            raise asyncio.CancelledError  # as from a task of somebody else's that it awaited
+        return {row.id: None for row in rows}
+
+    report = await work(desk, sync)
+
+    assert (report.completed, report.retried, report.lost) == (2, 2, 0)
+    assert await effects(desk) == [1, 2]
 
 
 @pytest.mark.parametrize(

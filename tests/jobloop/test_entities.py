@@ -14,7 +14,7 @@ from sqlalchemy.ext.mutable import MutableDict
 from sqlalchemy.orm import Mapped, composite, mapped_column, reconstructor, relationship
 from sqlalchemy.orm.exc import DetachedInstanceError
 
-from jobloop import Complete, JobLoop, JobQueue, batch, each, queue_columns
+from jobloop import Complete, Fail, JobLoop, JobQueue, batch, each, queue_columns
 from jobloop.entity import Entities
 from jobloop.queue import UNREAD
 from tests.jobloop.shapes import fresh_base, queue_of
@@ -221,3 +221,29 @@ async def test_light_row_has_the_attributes_of_the_model_and_nothing_of_sqlalche
         row.facts  # noqa: B018
     with pytest.raises(AttributeError):
         row.title = "else"
+
+
+@pytest.mark.parametrize("entities", [False, True], ids=["light rows", "entities"])
+@pytest.mark.parametrize("model", [Book, Painting])
+async def test_rows_that_are_handled_again_are_not_those_that_an_undone_attempt_changed(
+    sessions: async_sessionmaker[Any], model: type[Any], entities: bool
+) -> None:
+    """A dict of a JSON column is the handler's to change: after a refusal it must be given another one."""
+    seen: list[tuple[int, list[int]]] = []
+    async with sessions.begin() as session:
+        await session.execute(sa.text(f"ALTER TABLE {model.__tablename__} ADD CHECK (error IS NULL OR id <> 1)"))
+
+    async def look(rows: list[Any], session: Any) -> dict[Any, Any]:
+        await session.execute(sa.text("SELECT 1"))
+        for row in rows:
+            row.facts["pages"].append(3)
+            seen.append((row.id, row.facts["pages"]))
+        return {row.id: Fail("no") if row.id == 1 else None for row in rows}
+
+    queue = queue_of(model, order_by=[model.id])
+    handler = batch(look, session=True, entities=entities)
+    report = await JobLoop(queue, handler, session_factory=sessions).run_once()
+
+    assert report.claimed > 1
+    assert len(seen) > report.claimed, "it was refused, and run again"
+    assert {tuple(pages) for _, pages in seen} == {(1, 2, 3)}

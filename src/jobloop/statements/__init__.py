@@ -18,6 +18,7 @@ from jobloop.statements.pausing import end_probe, pause, paused, probe, resume
 from jobloop.statements.working import (
     claim,
     claim_entities,
+    claimed,
     claimed_columns,
     complete_claim,
     renew,
@@ -31,6 +32,7 @@ __all__ = [
     "cancel",
     "claim",
     "claim_entities",
+    "claimed",
     "claimed_columns",
     "complete_claim",
     "counts",

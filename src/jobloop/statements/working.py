@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import lazyload
+from sqlalchemy.sql import operators
 
 from jobloop.queue import JobQueue
 from jobloop.statements.parts import (
@@ -85,21 +86,37 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
         .where(same_key(c.key, picked))
         .returning(
             picked.c.claimed_ord,
-            *(column.label(f"claimed_{column.key}") for column in _beside_the_row(queue)),
-            *(column.label(name) for name, column in queue.row_columns.items()),
+            *_handed_on(queue),
         )
     )
 
 
-def claim_entities(queue: JobQueue, claiming: sa.UpdateBase) -> sa.Executable:
-    """The rows of a claim as (claimed_ord, retry_count, *key, entity), for SQLAlchemy to load; no relationships."""
+def claim_entities(queue: JobQueue, claiming: sa.UpdateBase | sa.Select[Any]) -> sa.Executable:
+    """The rows of `claim` or `claimed` as (claimed_ord, retry_count, *key, entity), loaded without relationships."""
     columns = (sa.literal_column("claimed_ord"), queue.columns.retry_count, *queue.columns.key)
     return sa.select(*columns, queue.model).options(lazyload("*")).from_statement(claiming)
+
+
+def claimed(queue: JobQueue) -> sa.Select[Any]:
+    """The rows of claims as they are now, as `claim` returns them; only those whose token is still the claim's.
+
+    Takes the array binds key_0… and token; `claimed_ord` is the place in them.
+    """
+    claims = sa.select(*said(queue).c).cte("claims")
+    mine = sa.and_(same_key(queue.columns.key, claims), queue.columns.claim_token == claims.c.token)
+    found = queue.table.join(claims, mine)
+    return sa.select(claims.c.place.label("claimed_ord"), *_handed_on(queue)).select_from(found)
 
 
 def claimed_columns(queue: JobQueue) -> tuple[sa.Column[Any], ...]:
     """What a claim returns after `claimed_ord`: what jobloop needs itself, then the columns of the handler's row."""
     return (*_beside_the_row(queue), *queue.row_columns.values())
+
+
+def _handed_on(queue: JobQueue) -> list[sa.ColumnElement[Any]]:
+    """`claimed_columns`, under names that do not meet."""
+    beside = [column.label(f"claimed_{column.key}") for column in _beside_the_row(queue)]
+    return [*beside, *(column.label(name) for name, column in queue.row_columns.items())]
 
 
 def _beside_the_row(queue: JobQueue) -> list[sa.Column[Any]]:
@@ -140,8 +157,9 @@ def complete_claim(queue: JobQueue) -> sa.Select[Any]:
     """
     (key,) = queue.columns.key
     given = said_keys(queue)
-    answer = {"key_0": sa.any_(array_bind("key_0", key.type)), "token": sa.bindparam("token", type_=sa.Uuid())}
-    settling, role = _settling(queue, Role.COMPLETE, {}, answer)
+    # Not `key == any_(…)`: a type with a comparison of its own would wrap the array in it.
+    ours: sa.ColumnElement[bool] = sa.BinaryExpression(key, sa.any_(array_bind("key_0", key.type)), operators.eq)
+    settling, role = _settling(queue, Role.COMPLETE, {}, {"token": sa.bindparam("token", type_=sa.Uuid())}, ours)
     return _unlike(Role.COMPLETE, given, settling.returning(key.label("key_0"), role).cte("settled"), "key_0")
 
 
@@ -176,9 +194,16 @@ def _settled_types(to: Role) -> dict[str, sa.types.TypeEngine[Any]]:
 
 
 def _settling(
-    queue: JobQueue, to: Role, written: Mapping[str, sa.Column[Any]], answer: Any
+    queue: JobQueue,
+    to: Role,
+    written: Mapping[str, sa.Column[Any]],
+    answer: Any,
+    ours: sa.ColumnElement[bool] | None = None,
 ) -> tuple[sa.Update, sa.ColumnElement[Any]]:
-    """The update, and the role of each row after it. `answer` has the binds by name, but for values that go alone."""
+    """The update, and the role of each row after it. `answer` has the binds by name, but for values that go alone.
+
+    `ours` says which rows; None: those with the keys of the answer.
+    """
     c = queue.columns
     # Where PostgreSQL waits for a user's transaction, it evaluates all of this again on the row as that left it.
     is_ours = c.status == queue.literal(Role.PROCESSING)
@@ -210,10 +235,9 @@ def _settling(
         *((c.status == queue.literal(role), role_text(role)) for role in (Role.COMPLETE, Role.ERROR)),
         (requeued_by_us, role_text(Role.QUEUED)),
     )
-    settling = update(queue, changes).where(
-        *(mine == answer[f"key_{i}"] for i, mine in enumerate(c.key)),
-        c.claim_token == answer["token"],
-    )
+    if ours is None:
+        ours = sa.and_(*(mine == answer[f"key_{i}"] for i, mine in enumerate(c.key)))
+    settling = update(queue, changes).where(ours, c.claim_token == answer["token"])
     return settling, role_now.label("role")
 
 
