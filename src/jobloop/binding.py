@@ -9,7 +9,7 @@ from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.pool import QueuePool
 
-from jobloop.errors import NotBound
+from jobloop.errors import NotBound, QueueDeclarationError
 
 log = logging.getLogger("jobloop")
 
@@ -43,6 +43,17 @@ def engine_of(sessions: async_sessionmaker[AsyncSession]) -> AsyncEngine:
     if not isinstance(engine, AsyncEngine):
         raise NotBound("the session factory must be bound to an AsyncEngine: async_sessionmaker(engine)")
     return engine
+
+
+def need_transactions(engine: AsyncEngine, queue: str) -> None:
+    """Raises `QueueDeclarationError` if the sessions of `engine` commit each statement: nothing could be undone."""
+    given = engine.get_execution_options().get("isolation_level")
+    level = given or getattr(engine.dialect, "_on_connect_isolation_level", None)
+    if level == "AUTOCOMMIT":
+        raise QueueDeclarationError(
+            f"{queue}: a handler with a session needs transactions, and the engine's isolation level is AUTOCOMMIT; "
+            "give the loop a session factory on an engine without it"
+        )
 
 
 def most_connections(engine: AsyncEngine) -> int | None:

@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from jobloop.binding import engine_of, sessions_of, warn_if_small
+from jobloop.binding import engine_of, need_transactions, sessions_of, warn_if_small
 from jobloop.claim import Claim
 from jobloop.crew import Crew
 from jobloop.handler import BatchInSession, Form, InSession, SessionFunction, handler_of
@@ -100,7 +100,10 @@ class JobLoop:
         self.observers = tuple(observers)
         self.store = Store(queue, engine_of(self.sessions), entities=self.handler.entities)
         self._watch = PauseWatch()
-        with_session = self.concurrency if isinstance(self.handler, InSession | BatchInSession) else 0
+        has_session = isinstance(self.handler, InSession | BatchInSession)
+        if has_session:
+            need_transactions(self.store.engine, queue.name)
+        with_session = self.concurrency if has_session else 0
         warn_if_small(self.store.engine, queue.name, with_session)
 
     async def run_once(self) -> CycleReport:

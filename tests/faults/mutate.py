@@ -144,8 +144,8 @@ MUTATIONS = (
     Mutation(
         "settle: only with the claim's token",
         WORKING,
-        '        c.claim_token == answer["token"],\n',
-        "",
+        '.where(ours, c.claim_token == answer["token"])',
+        ".where(ours)",
     ),
     Mutation(
         "settle: plain completions of one claim only with its token",
@@ -225,7 +225,7 @@ MUTATIONS = (
         "pass",
     ),
     Mutation(
-        "settle: locks in primary-key order",
+        "settle: locks in primary-key order, but for rows of one claim",
         WORKING,
         '.order_by(*(given.c[f"key_{i}"] for i in range(len(key)))).subquery("answers")',
         '.subquery("answers")',
@@ -385,15 +385,51 @@ MUTATIONS = (
     Mutation(
         "batch in session: what one row is refused for, the others do not suffer",
         "handler.py",
-        "if len(share) > 1 and blames_row(exc):",
-        "if False:",
+        "elif middle and blames_data(exc):",
+        "elif False:",
         (BATCH_SESSION,),
     ),
     Mutation(
         "batch in session: run again only when the database blames a row",
         "handler.py",
-        "if len(share) > 1 and blames_row(exc):",
-        "if len(share) > 1:",
+        "elif middle and blames_data(exc):",
+        "elif middle:",
+        (BATCH_SESSION,),
+    ),
+    Mutation(
+        "batch in session: a deadlock is run again",
+        "handler.py",
+        "if is_transient(exc) and tries > 1:",
+        "if False:",
+        (BATCH_SESSION,),
+    ),
+    Mutation(
+        "batch in session: no answer by other keys commits anything",
+        "handler.py",
+        "if said and said.keys().isdisjoint([claim.key for claim in share]):",
+        "if False:",
+        (BATCH_SESSION,),
+    ),
+    Mutation(
+        "batch in session: rows that run again are read again",
+        "store.py",
+        "            claim.record = now[claim.key]\n",
+        "            pass\n",
+        ("tests/jobloop/test_entities.py",),
+    ),
+    Mutation(
+        "batch in session: rows that run again are still ours",
+        WORKING,
+        "    mine = sa.and_(same_key(queue.columns.key, claims), queue.columns.claim_token == claims.c.token)\n"
+        "    found = ",
+        "    mine = same_key(queue.columns.key, claims)\n    found = ",
+        (BATCH_SESSION,),
+    ),
+    Mutation(
+        "batch in session: a cancellation from elsewhere fails only what it hit",
+        "crew.py",
+        "                    for claim in self._unanswered(share):\n                        self._desk",
+        "                    for claim in share:\n                        self._desk",
         (BATCH_SESSION,),
     ),
     Mutation(
@@ -413,8 +449,8 @@ MUTATIONS = (
     Mutation(
         "a batch that is stopped after some of its rows settles only the others",
         "crew.py",
-        "            if claim not in answered:\n",
-        "            if True:\n",
+        "if claim not in answered]",
+        "]",
         (BATCH_SESSION,),
     ),
     Mutation("session form: a status that the handler set is kept", "session_settle.py", "session.flush()", "pass"),
@@ -427,8 +463,8 @@ MUTATIONS = (
     Mutation(
         "deadlocks are tried again",
         "transaction.py",
-        "_TRANSIENT = frozenset({_DEADLOCK, ",
-        "_TRANSIENT = frozenset({",
+        "TRANSIENT = frozenset({_DEADLOCK, ",
+        "TRANSIENT = frozenset({",
     ),
     Mutation(
         "READ COMMITTED whatever the server says",

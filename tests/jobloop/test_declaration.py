@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from jobloop import (
@@ -22,6 +22,7 @@ from jobloop import (
     SharedColumn,
     Statuses,
     TableUnfit,
+    batch,
     each,
     queue_columns,
     queue_indexes,
@@ -222,6 +223,25 @@ async def test_small_pool_is_warned_about(engine: AsyncEngine, caplog: Any) -> N
     JobLoop(make_queue(), session_form, session_factory=async_sessionmaker(engine), concurrency=500)
 
     assert "may want 503 connections at once" in caplog.text
+
+
+@pytest.mark.parametrize("way", ["of the engine", "of its options"])
+async def test_session_handlers_are_refused_where_nothing_can_be_undone(database_url: str, way: str) -> None:
+    async def session_form(row_id: Any, session: Any) -> None: ...
+
+    async def batch_form(rows: list[Any], session: Any) -> dict[Any, Any]:
+        return {}
+
+    if way == "of the engine":
+        engine = create_async_engine(database_url, isolation_level="AUTOCOMMIT")
+    else:
+        engine = create_async_engine(database_url).execution_options(isolation_level="AUTOCOMMIT")
+    sessions = async_sessionmaker(engine)
+    for handler in (session_form, batch(batch_form, session=True)):
+        with pytest.raises(QueueDeclarationError, match="AUTOCOMMIT"):
+            JobLoop(make_queue(), handler, session_factory=sessions)
+    JobLoop(make_queue(), each(complete), session_factory=sessions)
+    await engine.dispose()
 
 
 class TestOtherShapes:

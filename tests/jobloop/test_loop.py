@@ -324,7 +324,8 @@ async def test_drain_works_until_nothing_is_due(desk: Desk) -> None:
 
     async def sync(row: Any) -> None: ...
 
-    report = await loop_of(desk, each(sync), batch_size=40).drain()
+    async with asyncio.timeout(30):
+        report = await loop_of(desk, each(sync), batch_size=40).drain()
 
     assert (report.claimed, report.completed) == (250, 250)
     assert await desk.statuses() == {"Complete": 250}
