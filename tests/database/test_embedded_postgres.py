@@ -209,7 +209,7 @@ def test_another_may_come_while_one_deletes(data_dir: Path, monkeypatch: pytest.
     one, other = EmbeddedPostgres(data_dir).start(), EmbeddedPostgres(data_dir)
     deleted = shutil.rmtree
 
-    def delete_slowly(path: Path) -> None:
+    def delete_slowly(path: Path, ignore_errors: bool = False) -> None:
         monkeypatch.setattr(shutil, "rmtree", deleted)
         (path / "start.lock").unlink()  # whichever file goes first
         with other:
