@@ -152,7 +152,7 @@ def settle(queue: JobQueue, to: Role, values: Sequence[str] = ()) -> sa.Select[A
 def complete_claim(queue: JobQueue) -> sa.Select[Any]:
     """`settle` to COMPLETE, without values, for rows of one claim: the array bind key_0, and one :token.
 
-    For a key of one column. An array of keys spares the server 9 % of a settle's instructions, against a join with them.
+    For a key of one column. An array of keys takes the server 9 % fewer instructions than a join with them.
     Returns the same as `settle`.
     """
     (key,) = queue.columns.key
