@@ -38,6 +38,16 @@ class Person:
     updated_at: Mapped[datetime] = mapped_column(server_default=sa.func.now(), onupdate=sa.func.now())
 
 
+class Line:
+    """What a handler with a session writes: one line for each contact."""
+
+    __tablename__ = "notes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    contact_id: Mapped[UUID]
+    text: Mapped[str]
+
+
 TYPES = {datetime: sa.DateTime(timezone=True), str: sa.Text()}
 
 
@@ -50,6 +60,14 @@ class PlainContact(Person, PlainBase):
 
     retry_count: Mapped[int] = mapped_column(server_default="0")
     error: Mapped[str | None]
+
+
+class PlainNote(Line, PlainBase):
+    pass
+
+
+#: As a statement and not by the unit of work, which would cost all who write it more than anything that is compared.
+ADD_NOTE = sa.insert(sa.table("notes", sa.column("contact_id"), sa.column("text")))
 
 
 sa.Index("contacts_queued", PlainContact.status, postgresql_where=sa.text("status = 'Queued'"))
@@ -68,6 +86,13 @@ FILL = """
 COUNTS = """
     SELECT count(*) FILTER (WHERE status IN ('Queued', 'Processing')), count(*) FILTER (WHERE status = 'Complete')
     FROM contacts
+"""
+#: Finished is only what has its one note.
+NOTED = """
+    SELECT count(*) FILTER (WHERE status IN ('Queued', 'Processing')), count(*) FILTER (WHERE status = 'Complete')
+    FROM contacts
+    LEFT JOIN (SELECT contact_id, count(*) AS notes FROM notes GROUP BY contact_id) AS n ON n.contact_id = contacts.id
+    WHERE coalesce(notes, 0) = (status = 'Complete')::int
 """
 REQUEUE = "UPDATE contacts SET status = 'Queued', updated_at = now()"
 #: The table, and all its indexes, in bytes; how often autovacuum came.

@@ -60,9 +60,12 @@ BATCH = Entry("batch", "jobloop", arguments={"form": "batch", "batch": 500, "con
 BATCH_ENTITIES = Entry(
     "batch of entities", "jobloop", arguments={"form": "batch-entities", "batch": 500, "concurrency": 2}
 )
-SESSION = Entry("session", "jobloop", arguments={"form": "session", "batch": 500, "concurrency": 10})
+SESSION = Entry("session", "jobloop_sessions", arguments={"form": "id", "batch": 500, "concurrency": 10})
+EACH_SESSION = Entry(
+    "each in a session", "jobloop_sessions", arguments={"form": "each", "batch": 500, "concurrency": 10}
+)
 BATCH_SESSION = Entry(
-    "batch in a session", "jobloop", arguments={"form": "batch-session", "batch": 500, "concurrency": 2}
+    "batch in a session", "jobloop_sessions", arguments={"form": "batch", "batch": 500, "concurrency": 2}
 )
 OLDER = Entry("older loop", "older_loop", arguments={"batch": 500}, most_jobs=8_000)
 PGQUEUER = Entry("pgqueuer", "pgqueuer", ("pgqueuer==1.6.0", "asyncpg==0.32.0"), {"concurrency": 1000})
@@ -73,7 +76,7 @@ PROCRASTINATE = Entry(
     {"concurrency": 20},
     most_jobs=4_000,
 )
-OURS = (EACH, LIGHT, ENTITIES, BATCH, BATCH_ENTITIES, SESSION, BATCH_SESSION)
+OURS = (EACH, LIGHT, ENTITIES, BATCH, BATCH_ENTITIES, SESSION, EACH_SESSION, BATCH_SESSION)
 RIVALS_OF_OURS = (PGQUEUER, PROCRASTINATE)
 EVERYBODY = (RAW, *OURS, OLDER, *RIVALS_OF_OURS)
 

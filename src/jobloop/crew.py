@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from jobloop.claim import Claim
 from jobloop.desk import AnswerDesk
-from jobloop.handler import Handler
+from jobloop.forms import Handler
 from jobloop.interrupt import to_the_end
 from jobloop.lag import watch_lag
 from jobloop.lease import LeaseKeeper

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from jobloop.claim import Claim
-from jobloop.handler import Answer
+from jobloop.forms import Answer
 from jobloop.lease import LeaseKeeper
 from jobloop.outcome import describe
 from jobloop.pauser import Pauser

@@ -24,12 +24,13 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from jobloop.binding import engine_of, need_transactions, sessions_of, warn_if_small
 from jobloop.claim import Claim
 from jobloop.crew import Crew
-from jobloop.handler import BatchInSession, Form, InSession, SessionFunction, handler_of
+from jobloop.handler import Form, handler_of
 from jobloop.pause import PauseWatch
 from jobloop.queue import JobQueue
 from jobloop.refusal import blames_row
 from jobloop.report import CycleReport
 from jobloop.retry import RetryPolicy
+from jobloop.session_forms import BatchInSession, InSession, SessionFunction
 from jobloop.settlement import Settlement, decide
 from jobloop.status import Statuses
 from jobloop.store import Store

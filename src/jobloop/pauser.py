@@ -11,7 +11,7 @@ from typing import Any
 
 from jobloop.claim import Claim
 from jobloop.control import Control
-from jobloop.handler import Answer
+from jobloop.forms import Answer
 from jobloop.outcome import Complete, Pause
 from jobloop.pause import PauseState, PauseWatch, is_well, probe_after
 from jobloop.store import Store

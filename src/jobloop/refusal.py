@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncpg import InternalClientError
 from sqlalchemy.exc import DBAPIError, InterfaceError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
 
 from jobloop.errors import QueueDeclarationError
 from jobloop.transaction import TRANSIENT, sqlstate
@@ -43,4 +44,5 @@ def blames_data(exc: BaseException) -> bool:
     """`blames_row` of statements that are not ours, which may be wrong themselves: only what speaks of their data."""
     if isinstance(exc, DBAPIError):
         return (sqlstate(exc) or "").startswith(_WRONG_DATA)
-    return isinstance(exc, StatementError | QueueDeclarationError)
+    # The last: an entity was changed whose row was deleted in the meantime.
+    return isinstance(exc, StatementError | QueueDeclarationError | StaleDataError)

@@ -13,10 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from jobloop.binding import sessions_of
-from jobloop.handler import Form, SessionFunction
+from jobloop.handler import Form
 from jobloop.loop import JobLoop
 from jobloop.queue import JobQueue
 from jobloop.report import CycleReport
+from jobloop.session_forms import SessionFunction
 from jobloop.status import Role
 
 

@@ -28,7 +28,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from crm_sync.database import create_engine, parse_database_url
 from jobloop import Complete, Fail, JobLoop, JobQueue, Listener, Outcome, Retry, RetryPolicy, Snooze, batch, each
 from jobloop.claim import Claim
-from jobloop.handler import Desk, InSession
+from jobloop.forms import Desk
+from jobloop.session_forms import InSession
 from jobloop.table import check_table
 from tests.faults.jobs import make_queue
 from tests.faults.witness import Witness

@@ -186,11 +186,10 @@ async def test_session_that_was_not_used_is_settled_with_others(desk: Desk) -> N
     assert (await work(desk, sync)).completed == 2
 
 
-async def test_entities_are_loaded_by_the_handler_or_handed_to_its_session(desk: Desk) -> None:
+async def test_what_is_set_on_entities_is_written(desk: Desk) -> None:
     await desk.queue(3)
 
     async def sync(rows: list[Ticket], session: AsyncSession) -> dict[Any, Any]:
-        session.add_all(rows)
         for row in rows:
             row.title = f"seen {row.number}"
         return {row.id: None for row in rows}
@@ -198,11 +197,26 @@ async def test_entities_are_loaded_by_the_handler_or_handed_to_its_session(desk:
     report = await work(desk, sync, entities=True)
 
     assert report.completed == 3
-    assert [row.title for row in await desk.sql("SELECT title FROM tickets ORDER BY number")] == [
-        "seen 1",
-        "seen 2",
-        "seen 3",
-    ]
+    titles = [row.title for row in await desk.sql("SELECT title FROM tickets ORDER BY number")]
+    assert titles == ["seen 1", "seen 2", "seen 3"]
+
+
+async def test_entity_whose_row_is_gone_fails_no_other(desk: Desk) -> None:
+    """SQLAlchemy says so where it updates a row by itself; else the settle finds the claim lost."""
+    await desk.queue(3)
+
+    async def sync(rows: list[Ticket], session: AsyncSession) -> dict[Any, Any]:
+        await desk.sql("DELETE FROM tickets WHERE number = 2")
+        for row in rows:
+            if row.number == 2:
+                row.external_id = "known"
+            row.title = f"seen {row.number}"
+        return {row.id: None for row in rows}
+
+    report = await work(desk, sync, entities=True)
+
+    assert (report.completed, report.lost, report.retried) == (2, 1, 0)
+    assert [row.title for row in await desk.sql("SELECT title FROM tickets ORDER BY number")] == ["seen 1", "seen 3"]
 
 
 async def test_invalid_answer_is_its_own_rows_failure(desk: Desk) -> None:

@@ -237,7 +237,7 @@ async def test_session_handlers_are_refused_where_nothing_can_be_undone(database
     else:
         engine = create_async_engine(database_url).execution_options(isolation_level="AUTOCOMMIT")
     sessions = async_sessionmaker(engine)
-    for handler in (session_form, batch(batch_form, session=True)):
+    for handler in (session_form, each(session_form, session=True), batch(batch_form, session=True)):
         with pytest.raises(QueueDeclarationError, match="AUTOCOMMIT"):
             JobLoop(make_queue(), handler, session_factory=sessions)
     JobLoop(make_queue(), each(complete), session_factory=sessions)

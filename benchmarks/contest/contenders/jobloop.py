@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
 import jobloop.migrations  # noqa: F401 - registers the operations
@@ -42,6 +42,8 @@ def queue_of(*, order: bool, columns: Sequence[str] | None = None) -> JobQueue:
 
 class OnJobloop(OnContacts):
     packages = ("jobloop", "sqlalchemy", "asyncpg")
+    light: Container[str] = ("light",)
+    with_session = False
     #: Finished means: the claim is given up too, and nothing counted as a failure.
     counts_sql = contacts.COUNTS.replace(
         "status = 'Complete'", "status = 'Complete' AND claim_token IS NULL AND retry_count = 0"
@@ -59,14 +61,13 @@ class OnJobloop(OnContacts):
         self, mark: Callable[[int], None], job: Callable[[int], Awaitable[None]], stop: asyncio.Event
     ) -> None:
         options = self.options
-        needs_little = options.form in ("light", "batch-session")
-        queue = queue_of(order=options.order, columns=["id", "seq"] if needs_little else None)
+        queue = queue_of(order=options.order, columns=["id", "seq"] if options.form in self.light else None)
         async with AsyncExitStack() as stack:
             more: dict[str, Any] = {}
             if options.notify:
                 listener = await stack.enter_async_context(Listener(self.dsn))
                 more["wake"] = listener.wake_event(queue)
-            with_session = options.concurrency if options.form.endswith("session") else 0
+            with_session = options.concurrency if self.with_session else 0
             url = self.dsn.replace("postgresql:", "postgresql+asyncpg:")
             engine = create_async_engine(url, pool_size=with_session + 5)
             stack.push_async_callback(engine.dispose)
@@ -91,24 +92,12 @@ class OnJobloop(OnContacts):
                 mark(row.seq)
             return dict.fromkeys([row.id for row in rows], done)
 
-        async def in_session(contact_id: UUID, session: AsyncSession) -> None:
-            contact = await session.get_one(Contact, contact_id)
-            await job(contact.seq)
-
-        async def many_in_session(rows: list[Any], session: AsyncSession) -> dict[UUID, Outcome]:
-            contacts = await session.scalars(sa.select(Contact).where(Contact.id.in_([row.id for row in rows])))
-            for contact in contacts:
-                await job(contact.seq)
-            return dict.fromkeys([row.id for row in rows], done)
-
         return {
             "each": each(one),
             "light": each(one),
             "each-entities": each(one, entities=True),
             "batch": batch(many),
             "batch-entities": batch(many, entities=True),
-            "session": in_session,
-            "batch-session": batch(many_in_session, session=True),
         }[self.options.form]
 
 

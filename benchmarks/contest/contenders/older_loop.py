@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
-from contest.contacts import PlainContact, Status
+from contest.contacts import ADD_NOTE, NOTED, PlainContact, Status
 from contest.contenders.raw import OnContacts
 from contest.player import play
 
@@ -17,6 +17,7 @@ _IDLE_SECONDS = 0.01
 
 class OlderLoop(OnContacts):
     packages = ("sqlalchemy", "asyncpg")
+    counts_sql = NOTED
 
     async def work(
         self, mark: Callable[[int], None], job: Callable[[int], Awaitable[None]], stop: asyncio.Event
@@ -40,6 +41,7 @@ class OlderLoop(OnContacts):
                 async with sessions() as session, session.begin():
                     contact = await session.get_one(PlainContact, claimed.id)
                     await job(contact.seq)
+                    await session.execute(ADD_NOTE, {"contact_id": claimed.id, "text": "done"})
                     contact.status = Status.Complete
         await engine.dispose()
 

@@ -11,6 +11,7 @@ from contest.field import (
     BATCH_ENTITIES,
     BATCH_SESSION,
     EACH,
+    EACH_SESSION,
     ENTITIES,
     LIGHT,
     OLDER,
@@ -55,7 +56,7 @@ async def sleeping(arena: Arena, options: Options) -> Sheet:
 async def with_session(arena: Arena, options: Options) -> Sheet:
     """The older loop is the reference here, right before ours: both wait for the server far more than raw does."""
     course = Course(options.jobs // 4, cap_seconds=15.0)
-    rows = await beside(arena, OLDER, options.among([SESSION, BATCH_SESSION]), course, options)
+    rows = await beside(arena, OLDER, options.among([SESSION, EACH_SESSION, BATCH_SESSION]), course, options)
     return Sheet(
         "Handlers with a session, one process",
         "The handler loads its rows. `session`: a session and a transaction for each, 10 at once; the older loop one "
