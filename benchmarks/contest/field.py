@@ -53,6 +53,7 @@ class Entry:
 
 #: Claims of 500 rows for all who claim in batches. Settings were tried until more brought nothing.
 RAW = Entry("raw", "raw", arguments={"batch": 500})
+RAW_TASKS = Entry("raw with a task a job", "raw", arguments={"batch": 500, "tasks": True})
 EACH = Entry("each", "jobloop", arguments={"form": "each", "batch": 500, "concurrency": 10})
 LIGHT = Entry("each of 2 columns", "jobloop", arguments={"form": "light", "batch": 500, "concurrency": 10})
 ENTITIES = Entry("each of entities", "jobloop", arguments={"form": "each-entities", "batch": 500, "concurrency": 10})
@@ -78,7 +79,7 @@ PROCRASTINATE = Entry(
 )
 OURS = (EACH, LIGHT, ENTITIES, BATCH, BATCH_ENTITIES, SESSION, EACH_SESSION, BATCH_SESSION)
 RIVALS_OF_OURS = (PGQUEUER, PROCRASTINATE)
-EVERYBODY = (RAW, *OURS, OLDER, *RIVALS_OF_OURS)
+EVERYBODY = (RAW, RAW_TASKS, *OURS, OLDER, *RIVALS_OF_OURS)
 
 
 def prepare(entries: tuple[Entry, ...]) -> dict[str, str]:

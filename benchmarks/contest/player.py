@@ -95,6 +95,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--form", default="each")
     parser.add_argument("--order", action="store_true", help="oldest first, with the index for it")
     parser.add_argument("--notify", action="store_true", help="wake by NOTIFY, with the trigger for it")
+    parser.add_argument("--tasks", action="store_true", help="raw: a task for each job, as a worker with handlers has")
     parser.add_argument("--watch", action="store_true")
     return parser.parse_args()
 

@@ -76,7 +76,7 @@ class Raw(OnContacts):
             if not rows:
                 await asyncio.sleep(_IDLE_SECONDS)
                 continue
-            if self.options.sleep_ms:
+            if self.options.sleep_ms or self.options.tasks:
                 await asyncio.gather(*(job(row["seq"]) for row in rows))
             else:
                 for row in rows:

@@ -17,6 +17,7 @@ from contest.field import (
     OLDER,
     PGQUEUER,
     RAW,
+    RAW_TASKS,
     RIVALS_OF_OURS,
     SESSION,
     Entry,
@@ -59,15 +60,16 @@ async def with_session(arena: Arena, options: Options) -> Sheet:
     rows = await beside(arena, OLDER, options.among([SESSION, EACH_SESSION, BATCH_SESSION]), course, options)
     return Sheet(
         "Handlers with a session, one process",
-        "The handler loads its rows. `session`: a session and a transaction for each, 10 at once; the older loop one "
-        "after the other; `batch in a session`: 500 rows in one transaction, 2 at once. "
+        "Each handler writes a line for its row in the session, which commits with the settle. `session`: the row is "
+        "loaded there, 10 transactions at once; `each in a session`: the row comes with the call; `batch in a session`: "
+        "500 rows in one transaction, 2 at once; the older loop loads its rows, one after the other. "
         f"Medians of {options.repetitions}.",
         [{"who": name, **row} for name, row in rows.items()],
     )
 
 
 async def _no_op(arena: Arena, options: Options, processes: int, where: str) -> Sheet:
-    entries = options.among((EACH, LIGHT, ENTITIES, BATCH, BATCH_ENTITIES, *RIVALS_OF_OURS))
+    entries = options.among((RAW_TASKS, EACH, LIGHT, ENTITIES, BATCH, BATCH_ENTITIES, *RIVALS_OF_OURS))
     rows = await beside(arena, RAW, entries, Course(options.jobs, processes), options)
     return Sheet(
         f"Drain of {options.jobs:,} jobs that do nothing, {where}",
