@@ -5,6 +5,7 @@ A form turns an answer or an exception into outcomes and hands them to the desk;
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,6 +19,9 @@ from jobloop.errors import InvalidOutcome
 from jobloop.outcome import Outcome, Retry
 
 log = logging.getLogger("jobloop")
+
+#: So many rows are read in one go.
+_PORTION_ROWS = 50
 
 Answer = Outcome | BaseException | None
 EachFunction = Callable[[Any], Awaitable[Outcome | None]]
@@ -96,7 +100,7 @@ class Batch:
 
     async def run(self, share: list[Claim], desk: Desk) -> None:
         try:
-            answers = answers_of(share, await self.fn([claim.read(claim.record) for claim in share]))
+            answers = answers_of(share, await self.fn(await read(share)))
         except Exception as exc:
             fail_all(share, exc, desk)
             return
@@ -110,6 +114,16 @@ def of_one_claim(waiting: deque[Claim]) -> list[Claim]:
     while waiting and waiting[0].token is token:
         share.append(waiting.popleft())
     return share
+
+
+async def read(share: list[Claim]) -> list[Any]:
+    """The rows of a share. Between two portions the loop takes in what came, and the server has its next claim."""
+    rows: list[Any] = []
+    for first in range(0, len(share), _PORTION_ROWS):
+        if first:
+            await asyncio.sleep(0)
+        rows += [claim.read(claim.record) for claim in share[first : first + _PORTION_ROWS]]
+    return rows
 
 
 def fail_all(share: list[Claim], exc: Exception, desk: Desk) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from jobloop.claim import Claim
-from jobloop.forms import Desk, answers_of, fail_all, of_one_claim
+from jobloop.forms import Desk, answers_of, fail_all, of_one_claim, read
 from jobloop.interrupt import to_the_end
 from jobloop.outcome import Outcome
 from jobloop.refusal import blames_data, is_transient
@@ -111,7 +111,7 @@ class BatchInSession:
     async def _commit(self, share: list[Claim], desk: Desk) -> None:
         session = desk.open_session()
         try:
-            rows = [claim.read(claim.record) for claim in share]
+            rows = await read(share)
             if self.entities:
                 session.add_all(rows)
             answers = answers_of(share, await self.fn(rows, session))

@@ -61,7 +61,7 @@ async def with_session(arena: Arena, options: Options) -> Sheet:
     return Sheet(
         "Handlers with a session, one process",
         "Each handler writes a line for its row in the session, which commits with the settle. `session`: the row is "
-        "loaded there, 10 transactions at once; `each in a session`: the row comes with the call; `batch in a session`: "
+        "loaded there, 10 transactions at once; `each in a session`: it comes with the call; `batch in a session`: "
         "500 rows in one transaction, 2 at once; the older loop loads its rows, one after the other. "
         f"Medians of {options.repetitions}.",
         [{"who": name, **row} for name, row in rows.items()],
