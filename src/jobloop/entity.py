@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import instrumentation
+from sqlalchemy.orm.attributes import instance_state
 from sqlalchemy.orm.state import InstanceState
 
+from jobloop.errors import QueueDeclarationError
 from jobloop.queue import JobQueue
+
+
+def attach(entities: Iterable[Any], session: AsyncSession) -> None:
+    """Make detached entities part of a session, as its loader does. `session.add` would begin a transaction."""
+    sync = session.sync_session
+    for entity in entities:
+        state = instance_state(entity)
+        state.session_id = sync.hash_key
+        sync.identity_map.add(state)
 
 
 class Entities:
@@ -21,6 +33,13 @@ class Entities:
 
     def __init__(self, queue: JobQueue) -> None:
         mapper = queue.mapper
+        version = mapper.version_id_col
+        if version is not None and version not in queue.row_columns.values():
+            # SQLAlchemy would load the present version when it is needed, and overwrite what came meanwhile.
+            raise QueueDeclarationError(
+                f"{queue.name}: `columns` leaves out {version.name!r}, by which {queue.model.__name__} notices "
+                f"concurrent changes; add it, or work with light rows"
+            )
         self._mapper = mapper
         self._manager = mapper.class_manager
         self._names = tuple(queue.row_columns)

@@ -99,8 +99,11 @@ class Batch:
         return of_one_claim(waiting)
 
     async def run(self, share: list[Claim], desk: Desk) -> None:
+        share, rows = await read(share, desk)
+        if not share:
+            return
         try:
-            answers = answers_of(share, await self.fn(await read(share)))
+            answers = answers_of(share, await self.fn(rows))
         except Exception as exc:
             fail_all(share, exc, desk)
             return
@@ -116,14 +119,26 @@ def of_one_claim(waiting: deque[Claim]) -> list[Claim]:
     return share
 
 
-async def read(share: list[Claim]) -> list[Any]:
-    """The rows of a share. Between two portions the loop takes in what came, and the server has its next claim."""
+async def read(share: list[Claim], desk: Desk) -> tuple[list[Claim], list[Any]]:
+    """(claims, their rows); a row that cannot be read fails by itself.
+
+    Between two portions the loop takes in what came, and the server has its next claim.
+    """
+    claims: list[Claim] = []
     rows: list[Any] = []
     for first in range(0, len(share), _PORTION_ROWS):
         if first:
             await asyncio.sleep(0)
-        rows += [claim.read(claim.record) for claim in share[first : first + _PORTION_ROWS]]
-    return rows
+        for claim in share[first : first + _PORTION_ROWS]:
+            try:
+                row = claim.read(claim.record)
+            except Exception as exc:
+                log.debug("row %s cannot be read", claim.key, exc_info=exc)
+                desk.settle(claim, exc)
+            else:
+                claims.append(claim)
+                rows.append(row)
+    return claims, rows
 
 
 def fail_all(share: list[Claim], exc: Exception, desk: Desk) -> None:

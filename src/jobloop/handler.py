@@ -16,7 +16,7 @@ from typing import Any, Literal, overload
 from jobloop.errors import QueueDeclarationError
 from jobloop.forms import Batch, BatchFunction, Each, EachFunction
 from jobloop.session_forms import BatchInSession, BatchSessionFunction, InSession, SessionFunction
-from jobloop.threaded import is_async, name_of
+from jobloop.threaded import is_async, is_threaded, name_of
 
 
 @overload
@@ -30,8 +30,10 @@ def each(fn: Any, *, entities: bool = False, session: bool = False) -> Each | In
     not: touching one raises `DetachedInstanceError`. Otherwise it is a light row, which is cheaper: see `jobloop.row`.
 
     `session`: wrap `fn(row, session)` instead, which has the row at hand where `fn(row_id, session)` has to load it.
-    What it writes and the settle of the row commit together. The row is as it was when it was claimed: where that may
-    be too old, load or refresh it in the session. Entities are part of the session: what is set on them is written too.
+    What it writes and the settle of the row commit together; see `InSession`. The row is as it was when it was claimed.
+    An entity is part of the session: what is set on it is written too, and `session.get` or a SELECT find it as it is;
+    `await session.refresh(row, with_for_update=True)` reads it anew. A commit or rollback of the handler's own expires
+    it, as anything in a session (`MissingGreenlet` when it is touched). A light row stays what it is.
     """
     if session:
         return InSession(_awaitable(fn), entities=entities, takes_row=True)
@@ -43,7 +45,7 @@ def batch(fn: BatchFunction, *, entities: bool = False) -> Batch: ...
 @overload
 def batch(fn: BatchSessionFunction, *, entities: bool = False, session: Literal[True]) -> BatchInSession: ...
 def batch(fn: Any, *, entities: bool = False, session: bool = False) -> Batch | BatchInSession:
-    """Wrap `fn(rows) -> {primary key: Outcome}`: all rows of a claim in one call. `entities` as for `each`.
+    """Wrap `fn(rows) -> {primary key: Outcome}`: all rows of a claim in one call. `entities` and rows as for `each`.
 
     `session`: wrap `fn(rows, session)` instead. What it writes and the settles of all its rows commit together, or not
     at all, at a fraction of what a transaction for each row costs. That is so for rows that are answered with Retry or
@@ -65,8 +67,11 @@ def handler_of(processing_function: Form | SessionFunction) -> Form:
 
 
 def _awaitable(fn: Any, form: str | None = None) -> Any:
-    """`fn`, if it is async; raises `QueueDeclarationError` for a plain function, which would block the event loop."""
-    if not is_async(fn):
+    """`fn`, if it is async; raises `QueueDeclarationError` for a plain function, which would block the event loop.
+
+    And for one in a thread where there is a session (`form` is None).
+    """
+    if not is_async(fn) or (form is None and is_threaded(fn)):
         name = name_of(fn)
         hint = f"wrap a blocking one: {form}(threaded({name}))" if form else "its session cannot be used in a thread"
         raise QueueDeclarationError(f"handler {name} must be async; {hint}")

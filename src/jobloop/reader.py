@@ -15,7 +15,7 @@ from jobloop.entity import Entities
 from jobloop.queue import JobQueue
 from jobloop.row import light_rows
 
-_FIRST, _LAST = itemgetter(0), itemgetter(-1)
+_FIRST = itemgetter(0)
 _Convert = Callable[[Any], Any]
 
 
@@ -39,7 +39,7 @@ class Reader:
 
     @property
     def needs_orm(self) -> bool:
-        """True if only SQLAlchemy can load the entities of this mapping: then read with `of_entities`."""
+        """True if only SQLAlchemy can load the entities of this mapping: then the claims' own `read` does not do."""
         return self._entities is not None and not self._entities.is_simple
 
     def of_records(self, records: Iterable[Any], types: Sequence[int], token: UUID) -> list[Claim]:
@@ -53,11 +53,6 @@ class Reader:
             (key,) = self._keys
             return [Claim(record[key], token, record[retry_count], record, read) for record in in_order]
         return [Claim(self._key_of(record), token, record[retry_count], record, read) for record in in_order]
-
-    def of_entities(self, rows: Iterable[Any], token: UUID) -> list[Claim]:
-        """Claims of the rows of `statements.claim_entities`."""
-        in_order = sorted(rows, key=_FIRST)
-        return [Claim(self._queue.key_of(row[2:]), token, row[1], row, _LAST) for row in in_order]
 
     def _key_of(self, record: Any) -> Any:
         convert = self._conversions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncpg import InternalClientError
+from asyncpg import InternalClientError, PostgresError
 from sqlalchemy.exc import DBAPIError, InterfaceError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
@@ -29,7 +29,7 @@ def is_absent(exc: BaseException) -> bool:
 
 def is_transient(exc: BaseException) -> bool:
     """True for a deadlock and the like: by chance, and nobody's fault."""
-    return isinstance(exc, DBAPIError) and sqlstate(exc) in TRANSIENT
+    return sqlstate(exc) in TRANSIENT
 
 
 def blames_row(exc: BaseException) -> bool:
@@ -42,7 +42,7 @@ def blames_row(exc: BaseException) -> bool:
 
 def blames_data(exc: BaseException) -> bool:
     """`blames_row` of statements that are not ours, which may be wrong themselves: only what speaks of their data."""
-    if isinstance(exc, DBAPIError):
+    if isinstance(exc, DBAPIError | PostgresError):
         return (sqlstate(exc) or "").startswith(_WRONG_DATA)
     # The last: an entity was changed whose row was deleted in the meantime.
     return isinstance(exc, StatementError | QueueDeclarationError | StaleDataError)

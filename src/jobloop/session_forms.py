@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from jobloop.claim import Claim
+from jobloop.entity import attach
 from jobloop.forms import Desk, answers_of, fail_all, of_one_claim, read
 from jobloop.interrupt import to_the_end
 from jobloop.outcome import Outcome
@@ -32,7 +33,8 @@ class InSession:
     """`fn(row_id, session)` for each row; with `takes_row`, `fn(row, session)`.
 
     An outcome that is returned commits the handler's writes with it; an exception rolls them back. A handler that
-    sets the status itself and commits keeps its word.
+    sets the status itself and commits keeps its word. What it rolls back itself is gone, and the row is settled as it
+    answers. It must leave its own row there, under its key: a settle that does not find it undoes what was written.
     """
 
     fn: SessionFunction
@@ -52,7 +54,7 @@ class InSession:
                 answer = await self.fn(subject, session)
                 await to_the_end(desk.settle_in(session, [(claim, answer)]))
             except BaseException:
-                await to_the_end(session.close())
+                await _close(session)
                 raise
         except Exception as exc:
             log.debug("handler failed on %s", claim.key, exc_info=exc)
@@ -61,7 +63,7 @@ class InSession:
     def _row(self, claim: Claim, session: AsyncSession) -> Any:
         row = claim.read(claim.record)
         if self.entities:
-            session.add(row)  # so that what the handler sets on it is written too
+            attach([row], session)  # so that what the handler sets on it is written too
         return row
 
 
@@ -85,8 +87,11 @@ class BatchInSession:
         await self._run(share, desk, _TRANSIENT_TRIES)
 
     async def _run(self, share: list[Claim], desk: Desk, tries: int) -> None:
+        share, rows = await read(share, desk)
+        if not share:
+            return
         try:
-            await self._commit(share, desk)
+            await self._commit(share, rows, desk)
         except Exception as exc:
             middle = len(share) // 2
             if is_transient(exc) and tries > 1:
@@ -108,14 +113,21 @@ class BatchInSession:
         if held:
             await self._run(held, desk, tries)
 
-    async def _commit(self, share: list[Claim], desk: Desk) -> None:
+    async def _commit(self, share: list[Claim], rows: list[Any], desk: Desk) -> None:
         session = desk.open_session()
         try:
-            rows = await read(share)
             if self.entities:
-                session.add_all(rows)
+                attach(rows, session)
             answers = answers_of(share, await self.fn(rows, session))
             await to_the_end(desk.settle_in(session, answers))
         except BaseException:
-            await to_the_end(session.close())
+            await _close(session)
             raise
+
+
+async def _close(session: AsyncSession) -> None:
+    """Roll back and give the connection back; what fails at that is not what the row failed of."""
+    try:
+        await to_the_end(session.close())
+    except Exception as exc:
+        log.debug("a session could not be closed", exc_info=exc)

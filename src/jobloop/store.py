@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import sqlalchemy as sa
 from asyncpg.pgproto import pgproto
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from jobloop import statements
@@ -16,6 +17,7 @@ from jobloop.arrays import Settled, claim_arrays
 from jobloop.claim import Claim
 from jobloop.queue import JobQueue
 from jobloop.reader import Reader
+from jobloop.refusal import is_absent
 from jobloop.session_settle import SessionSettle
 from jobloop.settles import Settles
 from jobloop.status import Role
@@ -54,25 +56,45 @@ class Store:
             "token": token,
             "lease_seconds": self.queue.lease.total_seconds(),
         }
-        return await self._claims(statement, binds, token)
+        claims = self._reader.of_records(*await self._transactions.run(statement, binds, records), token)
+        await self._load(claims)
+        return claims
 
     async def reread(self, claims: Sequence[Claim]) -> list[Claim]:
         """Give `claims` the records of their rows as they are now; returns those that still hold."""
         binds = claim_arrays(self.queue, claims)
-        read = await self._claims(statements.claimed(self.queue), binds, claims[0].token)
-        now = {claim.key: claim.record for claim in read}
+        found = await self._transactions.run(statements.claimed(self.queue), binds, records)
+        now = {claim.key: claim for claim in self._reader.of_records(*found, claims[0].token)}
         held = [claim for claim in claims if claim.key in now]
         for claim in held:
-            claim.record = now[claim.key]
+            claim.record, claim.read = now[claim.key].record, now[claim.key].read
+        await self._load(held)
         return held
 
-    async def _claims(
-        self, statement: sa.UpdateBase | sa.Select[Any], binds: Mapping[str, Any], token: UUID
-    ) -> list[Claim]:
-        if self._reader.needs_orm:
-            found = await self._transactions.run(statements.claim_entities(self.queue, statement), binds, loaded)
-            return self._reader.of_entities(found, token)
-        return self._reader.of_records(*await self._transactions.run(statement, binds, records), token)
+    async def _load(self, claims: Sequence[Claim]) -> None:
+        """Give claims the entities that only SQLAlchemy can load.
+
+        Not in the claim's own statement: rows are claimed by then, and one that cannot be loaded, of a class that this
+        worker does not know, would take the others along. It is found by halves, and fails when it is read.
+        """
+        if not self._reader.needs_orm or not claims:
+            return
+        loading = statements.claimed_entities(self.queue)
+        try:
+            found = await self._transactions.run(loading, claim_arrays(self.queue, claims), loaded)
+        except Exception as exc:
+            if isinstance(exc, DBAPIError) or is_absent(exc):
+                raise
+            if middle := len(claims) // 2:
+                await self._load(claims[:middle])
+                await self._load(claims[middle:])
+            else:
+                claims[0].read = _raising(exc)
+            return
+        entities = {self.queue.key_of(row): row[-1] for row in found}
+        for claim in claims:
+            claim.record = entities.get(claim.key)
+            claim.read = _raising(LookupError("the row is gone")) if claim.record is None else _as_is
 
     async def settle(self, settlements: Iterable[Settled]) -> dict[Any, Role | None]:
         """Write the outcomes; one statement for each role and set of value columns among them.
@@ -114,6 +136,17 @@ class Store:
         Raises `TableUnfit` for a missing table or column, else what SQLAlchemy raises.
         """
         return await self._transactions.run(statement, binds, rows)
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _raising(exc: Exception) -> Callable[[Any], Any]:
+    def read(_: Any) -> Any:
+        raise exc
+
+    return read
 
 
 def share_of(batch_size: int, share: float) -> int:

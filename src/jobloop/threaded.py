@@ -43,7 +43,13 @@ def threaded(fn: Callable[..., T]) -> Callable[..., Awaitable[T]]:
                 continue
         return call.result()
 
+    run.is_threaded = True  # type: ignore[attr-defined]
     return run
+
+
+def is_threaded(fn: Any) -> bool:
+    """Whether `fn` is a blocking function that `threaded` wrapped."""
+    return getattr(fn, "is_threaded", False)
 
 
 def is_async(fn: Any) -> bool:

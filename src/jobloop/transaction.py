@@ -117,9 +117,10 @@ def _is_pooled(connection: sa.Connection) -> bool:
     return getattr(connection.connection.dbapi_connection, "_prepared_statement_cache", True) is None
 
 
-def sqlstate(exc: DBAPIError) -> str | None:
-    """PostgreSQL's five-character code behind a SQLAlchemy error, if there is one."""
-    for error in (exc.orig, getattr(exc.orig, "__cause__", None)):  # SQLAlchemy does not copy it to each of its own
+def sqlstate(exc: BaseException) -> str | None:
+    """PostgreSQL's five-character code behind an error of SQLAlchemy's or the driver's, if there is one."""
+    orig = getattr(exc, "orig", None)
+    for error in (exc, orig, getattr(orig, "__cause__", None)):  # SQLAlchemy does not copy it to each of its own
         if code := getattr(error, "sqlstate", None) or getattr(error, "pgcode", None):
             return str(code)
     return None

@@ -22,8 +22,8 @@ from crm_sync.database import parse_database_url
 from jobloop import JobQueue, RetryPolicy, Statuses, pauses_table, queue_columns, queue_indexes
 
 #: The forms of a handler (`tests.faults.worker`), and those of them whose own writes commit with the settle.
-FORMS = ("each", "batch", "session", "batch session")
-SESSION_FORMS = ("session", "batch session")
+FORMS = ("each", "batch", "session", "each session", "batch session")
+SESSION_FORMS = ("session", "each session", "batch session")
 
 STATUSES = Statuses("Queued", "Processing", "Complete", "Error")
 

@@ -101,6 +101,7 @@ class Handlers:
             "each": each(self.one),
             "batch": batch(self.many),
             "session": _InSession(self.in_session),
+            "each session": each(self.one_in_session, session=True),
             "batch session": batch(self.many_in_session, session=True),
         }
         return forms[form]
@@ -126,6 +127,9 @@ class Handlers:
         )
         (outcome,) = await self._process((job_id, token, revision))
         return outcome
+
+    async def one_in_session(self, row: Any, session: AsyncSession) -> Outcome:
+        return (await self.many_in_session([row], session))[row.id]
 
     async def many_in_session(self, rows: list[Any], session: AsyncSession) -> dict[int, Outcome]:
         await session.execute(

@@ -292,6 +292,29 @@ async def test_deadlock_is_nobodys_fault(desk: Desk) -> None:
     assert (await desk.ticket(1)).crm_retry_count == 0
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+async def test_lock_timeout_in_the_settle_is_tried_again(desk: Desk, rows: int) -> None:
+    """One row is settled by a statement of its own, on the driver itself."""
+    await desk.queue(rows)
+    calls = 0
+
+    async with desk.engine.connect() as user:
+
+        async def sync(tickets: list[Any], session: AsyncSession) -> dict[Any, Any]:
+            nonlocal calls
+            calls += 1
+            await session.execute(sa.text("SET LOCAL lock_timeout = '50ms'"))
+            if calls == 1:
+                await user.execute(sa.text("SELECT 1 FROM tickets FOR UPDATE"))
+            else:
+                await user.rollback()
+            return {row.id: None for row in tickets}
+
+        report = await work(desk, sync)
+
+    assert (calls, report.completed, report.retried) == (2, rows, 0)
+
+
 async def test_half_leaves_out_rows_that_were_lost_meanwhile(desk: Desk) -> None:
     await desk.queue(4)
     await desk.sql("ALTER TABLE effects ADD CONSTRAINT refused CHECK (number <> 1)")

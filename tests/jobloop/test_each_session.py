@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from jobloop import CycleReport, Fail, JobLoop, QueueDeclarationError, each
+from jobloop import CycleReport, Fail, JobLoop, QueueDeclarationError, batch, each, threaded
 from jobloop.store import Store
 from tests.jobloop.test_batch_session import effects
 from tests.jobloop.tickets import Desk, Effect, Status, Ticket, make_queue
@@ -119,18 +119,64 @@ async def test_entity_can_be_read_and_locked_anew(desk: Desk) -> None:
     assert (await desk.ticket()).title == "changed meanwhile, and seen"
 
 
-async def test_session_that_was_not_used_costs_no_transaction(desk: Desk) -> None:
+@pytest.mark.parametrize("form", ["each", "batch"])
+async def test_handler_may_begin_and_roll_back_itself(desk: Desk, form: str) -> None:
+    await desk.queue(1)
+
+    async def sync(ticket: Ticket, session: AsyncSession) -> None:
+        async with session.begin():
+            ticket.title = "its own"
+        await session.refresh(ticket)
+        ticket.title = "undone"
+        await session.rollback()
+
+    async def many(tickets: list[Ticket], session: AsyncSession) -> dict[Any, None]:
+        key = tickets[0].id
+        await sync(tickets[0], session)
+        return {key: None}
+
+    handler = each(sync, session=True, entities=True) if form == "each" else batch(many, session=True, entities=True)
+    report = await JobLoop(make_queue(), handler, session_factory=desk.sessions).run_once()
+
+    assert report.completed == 1
+    assert (await desk.ticket()).title == "its own"
+
+
+@pytest.mark.parametrize("entities", [False, True])
+async def test_session_that_was_not_used_costs_no_transaction(desk: Desk, entities: bool) -> None:
     """All rows are settled together, as those of handlers without a session."""
     await desk.queue(20)
 
     async def sync(row: Any, session: AsyncSession) -> None: ...
 
-    assert (await work(desk, sync)).completed == 20
+    assert (await work(desk, sync, entities=entities)).completed == 20
     assert len(await desk.sql("SELECT DISTINCT xmin::text FROM tickets")) == 1
 
 
-def test_blocking_function_is_refused() -> None:
+@pytest.mark.parametrize("form", ["each", "batch"])
+async def test_row_says_what_it_failed_of_also_when_its_connection_is_gone(desk: Desk, form: str) -> None:
+    await desk.queue(1)
+
+    async def sync(row: Any, session: AsyncSession) -> None:
+        backend = await session.scalar(sa.text("SELECT pg_backend_pid()"))
+        await desk.sql("SELECT pg_terminate_backend(:pid, 5000)", pid=backend)
+        raise ValueError("the handler's own")
+
+    async def many(rows: list[Any], session: AsyncSession) -> dict[Any, None]:
+        await sync(rows[0], session)
+        return {}
+
+    handler = each(sync, session=True) if form == "each" else batch(many, session=True)
+    await JobLoop(make_queue(), handler, session_factory=desk.sessions).run_once()
+
+    assert (await desk.ticket()).crm_error == "ValueError: the handler's own"
+
+
+@pytest.mark.parametrize("is_threaded", [False, True])
+def test_blocking_function_is_refused(is_threaded: bool) -> None:
     def sync(row: Any, session: AsyncSession) -> None: ...
 
-    with pytest.raises(QueueDeclarationError, match="must be async; its session cannot be used in a thread"):
-        each(sync, session=True)  # type: ignore[arg-type]
+    handler: Any = threaded(sync) if is_threaded else sync
+    for wrap in (each, batch):
+        with pytest.raises(QueueDeclarationError, match="sync must be async; its session cannot be used in a thread"):
+            wrap(handler, session=True)  # type: ignore[operator]

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.mutable import MutableDict
 from sqlalchemy.orm import Mapped, composite, mapped_column, reconstructor, relationship
 from sqlalchemy.orm.exc import DetachedInstanceError
 
-from jobloop import Complete, Fail, JobLoop, JobQueue, batch, each, queue_columns
+from jobloop import Complete, Fail, JobLoop, JobQueue, QueueDeclarationError, batch, each, queue_columns
 from jobloop.entity import Entities
 from jobloop.queue import UNREAD
 from tests.jobloop.shapes import fresh_base, queue_of
@@ -187,19 +187,73 @@ async def test_a_batch_of_entities(sessions: async_sessionmaker[Any]) -> None:
         assert (await session.get_one(Book, 1)).facts == {"by": "loud"}
 
 
+@pytest.mark.parametrize("form", ["each", "each session", "batch", "batch session"])
 @pytest.mark.parametrize("entities", [False, True])
 async def test_value_that_its_type_cannot_read_fails_its_row_alone(
-    sessions: async_sessionmaker[Any], entities: bool
+    sessions: async_sessionmaker[Any], entities: bool, form: str
 ) -> None:
     async with sessions.begin() as session:
         await session.execute(sa.text("UPDATE books SET book_title = 'ILLEGIBLE' WHERE id = 2"))
 
-    async def read(book: Any) -> None: ...
-
-    report = await JobLoop(queue_of(Book), each(read, entities=entities), session_factory=sessions).run_once()
+    report = await JobLoop(queue_of(Book), look_on(form, entities), session_factory=sessions).run_once()
 
     assert (report.completed, report.retried) == (2, 1)
     assert dict(report.errors) == {"ValueError: cannot read this title": 1}
+
+
+@pytest.mark.parametrize("form", ["each", "batch", "batch session"])
+async def test_row_of_a_class_that_this_worker_does_not_know_fails_alone(
+    sessions: async_sessionmaker[Any], form: str
+) -> None:
+    """A worker one release behind: SQLAlchemy refuses to load whatever is loaded together with it."""
+    async with sessions.begin() as session:
+        await session.execute(
+            sa.text(
+                "INSERT INTO paintings (id, kind, status, facts, wide, high) VALUES (9, 'mosaic', 'Queued', '{}', 1, 1)"
+            )
+        )
+
+    loop = JobLoop(queue_of(Painting), look_on(form, entities=True), session_factory=sessions)
+    report = await loop.run_once()
+
+    assert (report.claimed, report.completed, report.retried) == (3, 2, 1)
+    assert "mosaic" in next(iter(report.errors))
+    async with sessions() as session:
+        assert (
+            await session.execute(sa.text("SELECT count(*) FROM paintings WHERE status = 'Processing'"))
+        ).scalar() == 0
+
+
+def look_on(form: str, entities: bool) -> Any:
+    """A handler that has to do with its rows alone."""
+
+    async def one(row: Any, session: Any = None) -> None: ...
+
+    async def many(rows: list[Any], session: Any = None) -> dict[int, None]:
+        return {row.id: None for row in rows}
+
+    with_session: Any = {"session": True} if form.endswith("session") else {}
+    wrap, fn = (each, one) if form.startswith("each") else (batch, many)
+    return wrap(fn, entities=entities, **with_session)  # type: ignore[operator]
+
+
+def test_entities_need_the_version_that_guards_them() -> None:
+    """SQLAlchemy would load the present one at the flush, and overwrite what came since the claim."""
+
+    class Deed(fresh_base(), queue_columns("")):  # type: ignore[misc]
+        __tablename__ = "deeds"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        status: Mapped[str | None]
+        version: Mapped[int] = mapped_column()
+        __mapper_args__ = {"version_id_col": version}
+
+    async def look(row: Any) -> None: ...
+
+    sessions = async_sessionmaker(create_async_engine("postgresql+asyncpg://nowhere/x"))
+    with pytest.raises(QueueDeclarationError, match="leaves out 'version'"):
+        JobLoop(queue_of(Deed, columns=["id"]), each(look, entities=True), session_factory=sessions)
+    JobLoop(queue_of(Deed, columns=["id"]), each(look), session_factory=sessions)
+    JobLoop(queue_of(Deed), each(look, entities=True), session_factory=sessions)
 
 
 async def test_light_row_has_the_attributes_of_the_model_and_nothing_of_sqlalchemy(

@@ -32,7 +32,7 @@ def summary(pairs: list[tuple[Drained, Drained | None]], reference: str = "raw")
     if valid:
         rates = [one.rate for one, _ in valid]
         row = {"jobs/s": median(rates), "lowest": min(rates), "highest": max(rates)}
-        if ratios := [one.rate / raw.rate for one, raw in valid if raw and raw.rate]:
+        if ratios := [one.rate / raw.rate for one, raw in valid if raw and raw.rate and not raw.problems]:
             row[f"of {reference}"] = median(ratios)
         row["worker CPU, µs a job"] = median(one.worker_cpu_us for one, _ in valid)
         row["server CPU, µs a job"] = median(one.server_cpu_us for one, _ in valid)

@@ -17,9 +17,9 @@ from jobloop.statements.parts import goes_alone
 from jobloop.statements.pausing import end_probe, pause, paused, probe, resume
 from jobloop.statements.working import (
     claim,
-    claim_entities,
     claimed,
     claimed_columns,
+    claimed_entities,
     complete_claim,
     renew,
     rescue,
@@ -31,9 +31,9 @@ __all__ = [
     "adopt",
     "cancel",
     "claim",
-    "claim_entities",
     "claimed",
     "claimed_columns",
+    "claimed_entities",
     "complete_claim",
     "counts",
     "end_probe",

@@ -91,10 +91,9 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
     )
 
 
-def claim_entities(queue: JobQueue, claiming: sa.UpdateBase | sa.Select[Any]) -> sa.Executable:
-    """The rows of `claim` or `claimed` as (claimed_ord, retry_count, *key, entity), loaded without relationships."""
-    columns = (sa.literal_column("claimed_ord"), queue.columns.retry_count, *queue.columns.key)
-    return sa.select(*columns, queue.model).options(lazyload("*")).from_statement(claiming)
+def claimed_entities(queue: JobQueue) -> sa.Executable:
+    """The rows of `claimed` as (*key, entity), loaded without relationships."""
+    return sa.select(*queue.columns.key, queue.model).options(lazyload("*")).from_statement(claimed(queue))
 
 
 def claimed(queue: JobQueue) -> sa.Select[Any]:
