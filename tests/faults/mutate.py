@@ -448,7 +448,7 @@ MUTATIONS = (
     Mutation(
         "batch in session: rows that run again are read again",
         "store.py",
-        "            claim.record = now[claim.key]\n",
+        "            claim.record, claim.read = now[claim.key].record, now[claim.key].read\n",
         "            pass\n",
         ("tests/jobloop/test_entities.py",),
     ),
