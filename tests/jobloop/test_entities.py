@@ -220,7 +220,7 @@ async def test_row_of_a_class_that_this_worker_does_not_know_fails_alone(
     assert "mosaic" in next(iter(report.errors))
     async with sessions() as session:
         rows = await session.execute(sa.text("SELECT id, status FROM paintings"))
-    assert dict(rows.tuples().all()) == {0: "Complete", 1: "Complete", 9: "Queued"}
+    assert {row.id: row.status for row in rows} == {0: "Complete", 1: "Complete", 9: "Queued"}
 
 
 def look_on(form: str, entities: bool) -> Any:
