@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from jobloop.claim import Claim
 from jobloop.queue import JobQueue
@@ -18,20 +19,21 @@ Shape = tuple[Role, tuple[str, ...]]
 PLAIN: Shape = (Role.COMPLETE, ())
 
 
-def by_shape(settlements: Iterable[Settled]) -> dict[Shape, list[Settled]]:
+def by_shape(settlements: Sequence[Settled]) -> Mapping[Shape, Sequence[Settled]]:
     """Settlements that one statement can write: the same role, the same value columns."""
-    plain: list[Settled] = []  # nearly all, so they go the short way
+    plain = [settled for settled in settlements if settled[1] is COMPLETED]
+    if len(plain) == len(settlements):  # nearly always
+        return {PLAIN: plain} if plain else {}
     groups: dict[Shape, list[Settled]] = defaultdict(list)
     for settled in settlements:
-        settlement = settled[1]
-        if settlement is COMPLETED:
-            plain.append(settled)
-        else:
-            names = tuple(sorted(settlement.values)) if settlement.values else ()
-            groups[settlement.to, names].append(settled)
-    if plain:
-        groups[PLAIN] = plain + groups[PLAIN]
+        groups[settled[1].to, tuple(sorted(settled[1].values))].append(settled)
     return groups
+
+
+def only_token(some: Sequence[Settled]) -> UUID | None:
+    """The token of all these claims, if one statement made them; then each has a key of its own."""
+    token = some[0][0].token
+    return None if [claim for claim, _ in some if claim.token is not token] else token
 
 
 def claim_arrays(queue: JobQueue, claims: Collection[Claim]) -> dict[str, list[Any]]:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, cast
 
@@ -151,7 +152,7 @@ class Crew:
                     await _let_claim()
                 if not self._leases.are_sure():
                     await self._leases.until_sure()
-                if self._leases.are_held(share) or (share := self._leases.held(share)):
+                if len(share) == 1 or (share := self._leases.held(share)):  # of many some may be lost meanwhile
                     await self._handler.run(share, self._desk)
             except asyncio.CancelledError as exc:
                 if not me.cancelling():  # not ours: something that the handler awaited was cancelled
@@ -201,6 +202,9 @@ class Crew:
         """Another worker has this row: stop our handler, unless it also works for rows that are still ours."""
         log.warning("%s: lease on %s was lost", self._store.queue.name, claim.key)
         self._report.lost += 1
+        with suppress(ValueError):
+            self._waiting.remove(claim)
+            self._moved_on()
         for task, share in self._running.items():
             if claim in share and not self._leases.held(share):
                 self._lost.add(task)

@@ -13,7 +13,7 @@ from jobloop.lease import LeaseKeeper
 from jobloop.outcome import describe
 from jobloop.pauser import Pauser
 from jobloop.report import CycleReport
-from jobloop.settlement import Settlement, decide
+from jobloop.settlement import COMPLETED, Settlement, decide
 from jobloop.settler import Settler
 from jobloop.store import Store
 
@@ -45,7 +45,7 @@ class AnswerDesk:
 
     def settle(self, claim: Claim, answer: Answer) -> None:
         self._pauser.heed(answer)
-        self._settler.put(claim, self._decided(claim, answer))
+        self._settler.put(claim, COMPLETED if answer is None else self._decided(claim, answer))
 
     async def reread(self, share: list[Claim]) -> list[Claim]:
         held = set(await self._store.reread(share))
@@ -65,20 +65,19 @@ class AnswerDesk:
             settlements = [(claim, decide(answer, claim.retry_count, self._retry))]  # an invalid one undoes its writes
         else:
             settlements = [(claim, self._decided(claim, answer)) for claim, answer in answers]
-        roles = await self._store.settle_in(session, settlements)
-        if len(roles) == len(settlements):
+        contested = await self._store.settle_in(session, settlements)
+        if not contested.lost:
             self._leases.drop([claim for claim, _ in settlements])
             for claim, settlement in settlements:
-                self._report.count(settlement, roles[claim.key])
+                self._report.count(settlement, contested.kept.get(claim, settlement.to))
             for _, answer in answers:
                 self._pauser.heed(answer)
             return
-        lost = [claim for claim, _ in settlements if claim.key not in roles]
-        for claim in lost:
+        for claim in contested.lost:
             log.warning("%s: claim on %s was lost, its writes are rolled back", self._store.queue.name, claim.key)
-        self._report.lost += self._leases.drop(lost)
+        self._report.lost += self._leases.drop(contested.lost)
         for claim, _ in settlements:
-            if claim.key in roles:  # what it wrote is rolled back with the others'
+            if claim not in contested.lost:  # what it wrote is rolled back with the others'
                 self._settler.put(claim, Settlement.released())
 
     def _decided(self, claim: Claim, answer: Answer) -> Settlement:

@@ -42,10 +42,6 @@ class LeaseKeeper:
         self._new_until = min(self._new_until, until)
         self._held.update(claims)
 
-    def are_held(self, claims: Iterable[Claim]) -> bool:
-        """True if none of `claims` was dropped or found lost."""
-        return self._held.issuperset(claims)
-
     def held(self, claims: Iterable[Claim]) -> list[Claim]:
         """Those of `claims` that were neither dropped nor found lost."""
         held = self._held

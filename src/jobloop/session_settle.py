@@ -15,7 +15,7 @@ from jobloop.arrays import Settled, Shape
 from jobloop.claim import Claim
 from jobloop.queue import JobQueue
 from jobloop.settlement import Settlement
-from jobloop.settles import Settles, role_of
+from jobloop.settles import Contested, Settles, role_of
 from jobloop.status import Role
 from jobloop.transaction import NO_SYNC
 
@@ -29,32 +29,36 @@ class SessionSettle:
         self._settles = settles
         self._statements: dict[Shape, sa.UpdateBase] = {}
 
-    async def write(self, session: AsyncSession, settlements: Sequence[Settled]) -> dict[Any, Role | None]:
-        """Flush, settle and commit; if a claim did not hold, roll back instead. Closes the session.
-
-        Returns {key: role} of the claims that held, as `Settle.roles` does.
-        """
+    async def write(self, session: AsyncSession, settlements: Sequence[Settled]) -> Contested:
+        """Flush, settle and commit; if a claim did not hold, roll back instead. Closes the session."""
         return await session.run_sync(self._write, settlements)  # one greenlet for all its steps
 
-    def _write(self, session: Session, settlements: Sequence[Settled]) -> dict[Any, Role | None]:
+    def _write(self, session: Session, settlements: Sequence[Settled]) -> Contested:
         session.flush()  # before the settle, which keeps a status that the handler set
         connection = session.connection(bind_arguments={"mapper": self._queue.mapper})
-        roles = self._settle_one(connection, *settlements[0]) if len(settlements) == 1 else {}
-        if len(settlements) > 1:
+        contested = Contested()
+        if len(settlements) == 1:
+            self._settle_one(connection, *settlements[0], contested)
+        else:
             for settle in self._settles.of(settlements):
                 answer = connection.execute(settle.statement, settle.binds, execution_options=NO_SYNC)
-                roles |= settle.roles(answer.all())
-        if len(roles) < len(settlements):
+                settle.tell(answer.all(), contested)
+        if contested.lost:
             session.rollback()
         else:
             session.commit()
         session.close()
-        return roles
+        return contested
 
-    def _settle_one(self, connection: sa.Connection, claim: Claim, settlement: Settlement) -> dict[Any, Role | None]:
+    def _settle_one(
+        self, connection: sa.Connection, claim: Claim, settlement: Settlement, contested: Contested
+    ) -> None:
         """By statements on one row, whose plans the server keeps."""
         row = self._row(connection, claim, settlement)
-        return {} if row is None else {claim.key: role_of(row[-1])}
+        if row is None:
+            contested.tell(claim, None, is_held=False)
+        elif (role := role_of(row[-1])) is not settlement.to:
+            contested.tell(claim, role)
 
     def _row(self, connection: sa.Connection, claim: Claim, settlement: Settlement) -> Any | None:
         is_plain = settlement.to is Role.COMPLETE and not settlement.values

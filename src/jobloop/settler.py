@@ -6,10 +6,9 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from jobloop.arrays import Settled, by_shape
+from jobloop.arrays import Settled, by_shape, only_token
 from jobloop.claim import Claim
 from jobloop.interrupt import to_the_end
 from jobloop.lease import LeaseKeeper
@@ -108,9 +107,9 @@ class Settler:
         self._wake.clear()
         self._empty.set()
 
-    async def _write(self, some: list[Settled]) -> None:
+    async def _write(self, some: Sequence[Settled]) -> None:
         """Settle `some`, again and again while the database is away; halve what the database refuses."""
-        if len(some) > 1 and len({claim.key for claim, _ in some}) < len(some):
+        if only_token(some) is None and len({claim.key for claim, _ in some}) < len(some):
             # An attempt that was lost, and the one of the same worker that took over: only one of them holds.
             for one in some:
                 await self._write([one])
@@ -119,7 +118,7 @@ class Settler:
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                roles = await self._store.settle(some)
+                contested = await self._store.settle(some)
                 break
             except Exception as exc:
                 if not is_absent(exc):
@@ -137,21 +136,18 @@ class Settler:
                 log.warning("%s: settle failed, trying again: %s", self._store.queue.name, exc)
             await asyncio.sleep(pause_seconds * random.uniform(0.5, 1))
             pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
-        if len(roles) < len(some):
-            lost = [claim for claim, _ in some if claim.key not in roles]
-            for claim in lost:
-                log.warning("%s: claim on %s was lost before its settle", self._store.queue.name, claim.key)
-            self._report.lost += self._leases.drop(lost)
+        for claim in contested.lost:
+            log.warning("%s: claim on %s was lost before its settle", self._store.queue.name, claim.key)
+        self._report.lost += self._leases.drop(contested.lost)
         self._leases.drop([claim for claim, _ in some])
-        if some[0][1] is COMPLETED:  # all of them, being alike
-            for role, rows in Counter(roles.values()).items():
-                self._report.count(COMPLETED, role, rows)
+        if some[0][1] is COMPLETED and not contested.lost and not contested.kept:  # nearly always; they are alike
+            self._report.count(COMPLETED, Role.COMPLETE, len(some))
             return
         for claim, settlement in some:
-            if claim.key in roles:
-                self._report.count(settlement, roles[claim.key])
+            if claim not in contested.lost:
+                self._report.count(settlement, contested.kept.get(claim, settlement.to))
 
-    async def _write_refused(self, some: list[Settled], exc: Exception) -> None:
+    async def _write_refused(self, some: Sequence[Settled], exc: Exception) -> None:
         """The database refused the statement: find the row that it refuses, and fail only that one."""
         if len(some) > 1:
             middle = len(some) // 2
@@ -166,5 +162,5 @@ class Settler:
         log.error("%s: %s cannot be settled, left to the rescue", self._store.queue.name, claim.key, exc_info=exc)
         self._give_up(some)
 
-    def _give_up(self, some: list[Settled]) -> None:
+    def _give_up(self, some: Sequence[Settled]) -> None:
         self._report.lost += self._leases.drop([claim for claim, _ in some])

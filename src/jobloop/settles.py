@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 
 from jobloop import statements
-from jobloop.arrays import PLAIN, Settled, Shape, by_shape, settle_arrays
+from jobloop.arrays import PLAIN, Settled, Shape, by_shape, only_token, settle_arrays
+from jobloop.claim import Claim
 from jobloop.queue import JobQueue
 from jobloop.status import Role
 
 _ROLES: Mapping[str | None, Role | None] = {None: None, **{role.value: role for role in Role}}
+
+
+@dataclass(slots=True)
+class Contested:
+    """The settled rows that did not come to what their settlement says: nearly always none.
+
+    lost   the claim did not hold any more, nothing was written
+    kept   the row kept a status: {claim: its role}, the end that the handler itself or a user wrote; None where a user
+           re-queued or cancelled it and that stands
+    """
+
+    lost: set[Claim] = field(default_factory=set)
+    kept: dict[Claim, Role | None] = field(default_factory=dict)
+
+    def tell(self, claim: Claim, role: Role | None, *, is_held: bool = True) -> None:
+        """Take down one row."""
+        if is_held:
+            self.kept[claim] = role
+        else:
+            self.lost.add(claim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +44,11 @@ class Settle:
     statement: sa.Select[Any]
     binds: dict[str, Any]
     claims: Sequence[Settled]
-    to: Role
 
-    def roles(self, rows: Iterable[Any]) -> dict[Any, Role | None]:
-        """{key: role} of the rows whose claim held, from the statement's answer (see `statements.settle`).
-
-        The role is the settlement's; or the end that the handler itself wrote; or None, where a user re-queued or
-        cancelled the row meanwhile and that stands.
-        """
-        settled: dict[Any, Role | None] = dict.fromkeys([claim.key for claim, _ in self.claims], self.to)
+    def tell(self, rows: Iterable[Any], contested: Contested) -> None:
+        """Take down what the statement answered (see `statements.settle`)."""
         for place, is_held, role in rows:
-            key = self.claims[place - 1][0].key
-            if is_held:
-                settled[key] = role_of(role)
-            else:
-                settled.pop(key, None)
-        return settled
+            contested.tell(self.claims[place - 1][0], role_of(role), is_held=is_held)
 
 
 class Settles:
@@ -51,19 +60,19 @@ class Settles:
         self._of_one_claim = statements.complete_claim(queue) if len(queue.columns.key) == 1 else None
         self._alone = frozenset(column for column in queue.table.columns if statements.goes_alone(column))
 
-    def of(self, settlements: Iterable[Settled]) -> Iterator[Settle]:
+    def of(self, settlements: Sequence[Settled]) -> Iterator[Settle]:
         """One for each role and set of value columns; one for each row where values cannot go together."""
         for shape, group in by_shape(settlements).items():
             alone = self._alone_in(shape)
             for some in [[each] for each in group] if alone else [group]:
-                if shape == PLAIN and self._of_one_claim is not None and (token := _only_token(some)) is not None:
+                if shape == PLAIN and self._of_one_claim is not None and (token := only_token(some)) is not None:
                     binds: dict[str, Any] = {"key_0": [claim.key for claim, _ in some], "token": token}
-                    yield Settle(self._of_one_claim, binds, some, shape[0])
+                    yield Settle(self._of_one_claim, binds, some)
                     continue
                 binds = {**settle_arrays(self._queue, shape, some)}
                 for name in alone:
                     (binds[name],) = binds[name]
-                yield Settle(self._of_shape(shape), binds, some, shape[0])
+                yield Settle(self._of_shape(shape), binds, some)
 
     def _of_shape(self, shape: Shape) -> sa.Select[Any]:
         statement = self._of_shapes.get(shape)
@@ -81,9 +90,3 @@ class Settles:
 def role_of(name: str | None) -> Role | None:
     """The role that a settle statement names."""
     return _ROLES[name]
-
-
-def _only_token(some: Sequence[Settled]) -> UUID | None:
-    """The token of all these claims, if one statement made them."""
-    token = some[0][0].token
-    return token if all(claim.token is token for claim, _ in some) else None

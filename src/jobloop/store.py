@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -19,8 +19,7 @@ from jobloop.queue import JobQueue
 from jobloop.reader import Reader
 from jobloop.refusal import is_absent
 from jobloop.session_settle import SessionSettle
-from jobloop.settles import Settles
-from jobloop.status import Role
+from jobloop.settles import Contested, Settles
 from jobloop.transaction import Transactions, loaded, records, rows
 
 
@@ -96,21 +95,17 @@ class Store:
             claim.record = entities.get(claim.key)
             claim.read = _raising(LookupError("the row is gone")) if claim.record is None else _as_is
 
-    async def settle(self, settlements: Iterable[Settled]) -> dict[Any, Role | None]:
-        """Write the outcomes; one statement for each role and set of value columns among them.
-
-        Returns {key: role} of the rows whose claim still held: the settlement's role; or the end that the handler
-        itself wrote; or None, where a user re-queued or cancelled the row meanwhile and that stands.
-        """
-        settled: dict[Any, Role | None] = {}
+    async def settle(self, settlements: Sequence[Settled]) -> Contested:
+        """Write the outcomes; one statement for each role and set of value columns among them."""
+        contested = Contested()
         for settle in self._settles.of(settlements):
-            settled.update(settle.roles(await self.run(settle.statement, settle.binds)))
-        return settled
+            settle.tell(await self.run(settle.statement, settle.binds), contested)
+        return contested
 
-    async def settle_in(self, session: AsyncSession, settlements: Sequence[Settled]) -> dict[Any, Role | None]:
-        """Write the outcomes in the handler's own transaction and commit; roll back if any claim did not hold.
+    async def settle_in(self, session: AsyncSession, settlements: Sequence[Settled]) -> Contested:
+        """Write the outcomes in the handler's own transaction and commit; roll back if any claim was lost.
 
-        Returns the same as `settle`; if any claim is missing there, nothing was written. Closes the session.
+        Closes the session.
         """
         return await self._in_session.write(session, settlements)
 

@@ -167,8 +167,8 @@ MUTATIONS = (
         "return token if all(claim.token is token for claim, _ in some) else None",
         "return token",
     ),
-    Mutation("settle: a lost claim is told", "settles.py", "settled.pop(key, None)", "pass"),
-    Mutation("settle: a user's word is told", "settles.py", "settled[key] = role_of(role)", "pass"),
+    Mutation("settle: a lost claim is told", "settles.py", "self.lost.add(claim)", "pass"),
+    Mutation("settle: a user's word is told", "settles.py", "self.kept[claim] = role", "pass"),
     Mutation(
         "settle: the user's word is kept",
         WORKING,
@@ -371,8 +371,8 @@ MUTATIONS = (
     Mutation(
         "batch in session: one lost claim rolls back the writes of all",
         "session_settle.py",
-        "if len(roles) < len(settlements):",
-        "if not roles:",
+        "if contested.lost:",
+        "if len(contested.lost) == len(settlements):",
         (BATCH_SESSION,),
     ),
     Mutation(
@@ -531,7 +531,7 @@ MUTATIONS = (
     Mutation(
         "settler: a lost claim and its heir in one process are told apart",
         "settler.py",
-        "if len(some) > 1 and len({claim.key for claim, _ in some}) < len(some):",
+        "if only_token(some) is None and len({claim.key for claim, _ in some}) < len(some):",
         "if False:",
         ("tests/jobloop/test_ownership.py",),
     ),
@@ -548,7 +548,13 @@ MUTATIONS = (
     Mutation(
         "leases: a row that was lost while it waited is not started",
         "crew.py",
-        "if self._leases.are_held(share) or (share := self._leases.held(share)):",
+        "            self._waiting.remove(claim)\n",
+        "            pass\n",
+    ),
+    Mutation(
+        "leases: a batch is handled without the rows that were lost since it was taken",
+        "crew.py",
+        "if len(share) == 1 or (share := self._leases.held(share)):",
         "if share:",
         (BATCH_SESSION,),
     ),

@@ -18,7 +18,7 @@ from jobloop.lease import LeaseKeeper
 from jobloop.report import CycleReport
 from jobloop.settlement import COMPLETED, Settlement
 from jobloop.settler import Settler
-from jobloop.status import Role
+from jobloop.settles import Contested
 from jobloop.store import Store
 from tests.jobloop.tickets import Desk, Effect, make_queue
 
@@ -84,7 +84,7 @@ async def test_settle_that_waits_for_a_users_update_keeps_the_users_word(desk: D
         await until_blocked(desk, 1)
         await user.commit()
 
-    assert await settling == {claim.key: None}, "the user's word stands"
+    assert (await settling).kept == {claim: None}, "the user's word stands"
     assert (await desk.ticket()).crm_status == "Queued"
 
 
@@ -105,7 +105,7 @@ async def test_statements_are_read_committed_where_the_server_says_otherwise(des
         await until_blocked(desk, 1)
         await user.commit()
 
-    assert await settling == {claim.key: Role.COMPLETE}
+    assert await settling == Contested()
     assert "trying the statement again" not in caplog.text
 
 
@@ -118,10 +118,11 @@ async def test_zombie_settle_changes_nothing(desk: Desk) -> None:
     (heir,) = await store.claim(1)
     before = await desk.ticket()
 
-    assert await store.settle([(zombie, Settlement.completed({"external_id": "from the grave"}))]) == {}
+    settled = await store.settle([(zombie, Settlement.completed({"external_id": "from the grave"}))])
+    assert settled.lost == {zombie}
     assert await store.renew([zombie]) == set()
     assert await desk.ticket() == before
-    assert await store.settle([(heir, Settlement.completed())]) == {heir.key: Role.COMPLETE}
+    assert await store.settle([(heir, Settlement.completed())]) == Contested()
 
 
 @pytest.mark.parametrize("claims_at_once", [4, 2], ids=["rows of one claim", "rows of two claims"])
@@ -130,19 +131,19 @@ async def test_settle_of_many_rows_tells_each_rows_fate(desk: Desk, claims_at_on
     await desk.queue(4)
     store = Store(make_queue(), desk.engine)
     claims = [claim for _ in range(4 // claims_at_once) for claim in await store.claim(claims_at_once)]
-    lost, requeued, gone, held = claims
+    lost, requeued, gone, _ = claims
     await desk.sql("UPDATE tickets SET crm_lease_expires_at = now() - interval '1 s' WHERE id = :id", id=lost.key)
     await store.rescue()
     (heir,) = await store.claim(1)
     await desk.sql("UPDATE tickets SET crm_status = 'Queued' WHERE id = :id", id=requeued.key)
     await desk.sql("DELETE FROM tickets WHERE id = :id", id=gone.key)
 
-    roles = await store.settle([(claim, COMPLETED) for claim in claims])
+    settled = await store.settle([(claim, COMPLETED) for claim in claims])
 
-    assert roles == {requeued.key: None, held.key: Role.COMPLETE}
+    assert settled == Contested(lost={lost, gone}, kept={requeued: None})
     assert heir.key == lost.key
     assert await desk.statuses() == {"Processing": 1, "Queued": 1, "Complete": 1}
-    assert await store.settle([(heir, COMPLETED)]) == {heir.key: Role.COMPLETE}
+    assert await store.settle([(heir, COMPLETED)]) == Contested()
 
 
 async def test_worker_that_lost_a_row_and_claimed_it_again_tells_the_two_claims_apart(desk: Desk) -> None:

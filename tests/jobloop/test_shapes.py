@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from jobloop import Complete, Control, Fail, JobLoop, Retry, Snooze, batch, each
 from jobloop.doctor import Severity, examine
 from jobloop.settlement import Settlement
+from jobloop.settles import Contested
 from jobloop.status import Role
 from jobloop.store import Store
 from jobloop.testing import let_time_pass
@@ -86,8 +87,8 @@ async def test_lost_worker_is_rescued_and_changes_nothing_afterwards(engine: Asy
 
     assert {claim.key for claim in ours} == {claim.key for claim in lost}
     assert await store.renew(lost) == set()
-    assert await store.settle([(claim, Settlement.completed()) for claim in lost]) == {}
-    assert len(await store.settle([(claim, Settlement.failed("no")) for claim in ours])) == ROWS
+    assert (await store.settle([(claim, Settlement.completed()) for claim in lost])).lost == set(lost)
+    assert await store.settle([(claim, Settlement.failed("no")) for claim in ours]) == Contested()
     assert await states(engine, shape) == {"error": ROWS}
 
 
