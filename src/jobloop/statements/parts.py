@@ -97,6 +97,16 @@ def same_key(key: tuple[sa.Column[Any], ...], other: Any) -> sa.ColumnElement[bo
     return sa.and_(*(mine == theirs for mine, theirs in zip(key, other.c, strict=False)))
 
 
+def place_in(table: sa.Table) -> sa.ColumnElement[Any]:
+    """Where a row's present version lies, PostgreSQL's `ctid`: the shortest way back to it, within one statement.
+
+    Each partition counts its places from the start, so it is no key by itself.
+    """
+    place: sa.ColumnClause[Any] = sa.column("ctid")
+    place.table = table
+    return place
+
+
 def materialized(cte: sa.CTE) -> sa.CTE:
     return cte.prefix_with("MATERIALIZED", dialect="postgresql")
 

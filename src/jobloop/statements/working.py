@@ -18,6 +18,7 @@ from jobloop.statements.parts import (
     cut_to,
     goes_alone,
     materialized,
+    place_in,
     role_text,
     said,
     said_alone,
@@ -51,9 +52,11 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
     if queue.pauses is not None and not although_paused:
         claimable = sa.and_(claimable, ~sa.exists().where(is_paused(queue, queue.pauses)))
 
+    at = place_in(queue.table)
+
     def locked(limit: str, *more: sa.ColumnElement[bool]) -> sa.Select[Any]:
         return (
-            sa.select(*c.key)
+            sa.select(*c.key, at.label("claimed_ctid"))
             .where(claimable, *more)
             .order_by(due_at, *queue.order_by)
             .limit(sa.bindparam(limit, type_=sa.Integer()))
@@ -63,7 +66,7 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
     # UPDATE … WHERE id IN (SELECT … LIMIT n) may run its subquery again and again: the CTEs pin what was locked.
     retries = materialized(locked("retry_share", due_at > NEVER).cte("due_retries"))
     already = sa.tuple_(*c.key) if len(c.key) > 1 else c.key[0]
-    first = materialized(locked("batch_size", already.not_in(sa.select(*retries.c))).cte("due"))
+    first = materialized(locked("batch_size", already.not_in(sa.select(*list(retries.c)[:-1]))).cte("due"))
     both = sa.union_all(sa.select(*retries.c), sa.select(*first.c)).subquery("both")
     picked = (
         sa.select(*both.c, sa.func.row_number().over().label("claimed_ord"))
@@ -83,7 +86,7 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
                 c.rescue_count: sa.case((fresh, 0), else_=c.rescue_count),
             },
         )
-        .where(same_key(c.key, picked))
+        .where(at == picked.c.claimed_ctid, same_key(c.key, picked))
         .returning(
             picked.c.claimed_ord,
             *_handed_on(queue),
