@@ -107,6 +107,11 @@ class _Driven:
 
 
 def _in_transaction(connection: sa.Connection) -> Any | None:
-    """The driver's connection, if a transaction is open on it; SQLAlchemy begins one with its own first statement."""
+    """The driver's connection, if a transaction is open on it; SQLAlchemy begins one with its own first statement.
+
+    None too where SQLAlchemy has to translate schemas, which our text for the driver names as they are in the model.
+    """
+    if connection.get_execution_options().get("schema_translate_map"):
+        return None
     driver: Any = connection.connection.dbapi_connection
     return driver if driver.driver_connection.is_in_transaction() else None

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jobloop import (
@@ -19,6 +19,7 @@ from jobloop import (
     QueueDeclarationError,
     Retry,
     TableUnfit,
+    batch,
     each,
     queue_columns,
     queue_indexes,
@@ -149,6 +150,61 @@ class TestRowSecurity:
         assert (await loop_of(worker).drain()).completed == 5
         (row,) = await desk.sql("SELECT count(*) FROM tickets WHERE number % 2 = 1 AND crm_status = 'Queued'")
         assert row[0] == 5
+
+    @pytest.mark.parametrize("form", ["row id", "each", "batch"])
+    async def test_handler_with_a_session_works_the_rows_that_it_may_see(
+        self, desk: Desk, worker: Desk, form: str
+    ) -> None:
+        """What it writes to all rows it writes to those."""
+        await desk.sql("CREATE POLICY even ON tickets USING (number % 2 = 0)")
+        await desk.queue(6)
+
+        async def one(_: Any, session: AsyncSession) -> None:
+            await session.execute(sa.text("UPDATE tickets SET title = 'seen'"))
+
+        async def many(rows: list[Any], session: AsyncSession) -> dict[Any, None]:
+            return {row.id: await one(row, session) for row in rows}
+
+        handler = {"row id": one, "each": each(one, session=True), "batch": batch(many, session=True)}[form]
+        report = await loop_of(worker, handler).run_once()
+
+        assert (report.claimed, report.completed, report.lost) == (3, 3, 0)
+        rows = await desk.sql("SELECT number, title, crm_status FROM tickets ORDER BY number")
+        assert {row.number: (row.crm_status, row.title) for row in rows} == {
+            n: ("Queued", f"ticket {n}") if n % 2 else ("Complete", "seen") for n in range(1, 7)
+        }
+
+    async def test_write_that_a_policy_forbids_fails_its_row_alone(self, desk: Desk, worker: Desk) -> None:
+        await desk.sql("CREATE POLICY even ON tickets USING (number % 2 = 0)")
+        await desk.queue(6)
+
+        async def move(row: Any, session: AsyncSession) -> None:
+            number = 1 if row.number == 2 else row.number
+            await session.execute(sa.text("UPDATE tickets SET number = :n WHERE id = :id"), {"n": number, "id": row.id})
+
+        report = await loop_of(worker, each(move, session=True)).run_once()
+
+        assert (report.completed, report.retried, report.lost) == (2, 1, 0)
+        assert "new row violates row-level security policy" in (await desk.ticket(2)).crm_error
+
+    async def test_row_that_its_handler_hides_from_itself_is_lost_with_what_was_written(
+        self, desk: Desk, worker: Desk
+    ) -> None:
+        """A tenant's rows by a setting of the session: as one that another worker took, and rescued as that is."""
+        await desk.sql("CREATE POLICY tenant ON tickets USING (coalesce(current_setting('my.tenant', true), '') = '')")
+        await desk.queue(1)
+
+        async def sync(row: Any, session: AsyncSession) -> None:
+            await session.execute(sa.text("UPDATE tickets SET title = 'seen'"))
+            await session.execute(sa.text("SET LOCAL my.tenant = 'another'"))
+
+        report = await loop_of(worker, each(sync, session=True)).run_once()
+
+        assert (report.completed, report.lost) == (0, 1)
+        ticket = await desk.ticket()
+        assert (ticket.title, ticket.crm_status) == ("ticket 1", "Processing")
+        await desk.expire_leases()
+        assert (await loop_of(worker).run_once()).completed == 1
 
     async def test_without_a_policy_for_update_the_start_is_refused(self, desk: Desk, worker: Desk) -> None:
         await desk.sql("CREATE POLICY readers ON tickets FOR SELECT USING (true)")

@@ -265,6 +265,27 @@ async def test_renewal_does_not_wait_for_a_row_that_its_handler_has_locked(desk:
     assert (await desk.ticket(2)).crm_lease_expires_at > before.crm_lease_expires_at
 
 
+async def test_renewal_says_nothing_of_a_claim_that_came_while_it_was_under_way(desk: Desk) -> None:
+    """Here one whose answer was a lease under way: it was not renewed with the others, and may be over."""
+    await desk.queue(2)
+    store = Store(make_queue(), desk.engine)
+    (early,), (late,) = await store.claim(1), await store.claim(1)
+    leases = LeaseKeeper(store, on_lost=lambda claim: None)
+    leases.hold([early], time.monotonic())
+    async with desk.engine.connect() as locker, asyncio.timeout(20):
+        await locker.execute(sa.text("LOCK TABLE tickets IN SHARE MODE"))
+        renewing = asyncio.create_task(leases.renew())
+        await until_blocked(desk, 1)
+        leases.hold([late], time.monotonic() - make_queue().lease.total_seconds())
+        await locker.rollback()
+        await renewing
+
+    assert leases.held([early, late]) == [early, late]
+    assert not leases.are_sure()
+    await leases.renew()
+    assert leases.are_sure()
+
+
 async def test_handler_of_a_lost_row_is_cancelled(desk: Desk) -> None:
     await desk.queue(1)
     lease = timedelta(milliseconds=300)

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from jobloop import Complete, Control, Fail, JobLoop, JobQueue, Pause, QueueDeclarationError, Retry, batch, each
-from tests.jobloop.tickets import PAUSES, Desk, make_queue
+from tests.jobloop.tickets import PAUSES, Desk, Effect, make_queue
 
 REVOKED = Retry("401: the token is revoked", pause=Pause("401: the token is revoked", after_rows=3))
 
@@ -188,6 +189,24 @@ async def test_row_that_is_itself_wrong_shows_that_the_service_is_well(desk: Des
 
     assert await control.paused() is None
     assert await desk.statuses() == {"Error": 2}
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["committed", "rolled back"])
+async def test_batch_in_a_session_pauses_with_what_it_commits(desk: Desk, is_lost: bool) -> None:
+    """Answers that are undone with a lost claim are void: their rows run again, and will be answered anew."""
+    await desk.queue(3)
+
+    async def refused(rows: list[Any], session: AsyncSession) -> dict[Any, Any]:
+        session.add_all(Effect(number=row.number) for row in rows)
+        await session.flush()
+        if is_lost:
+            await desk.sql("UPDATE tickets SET crm_claim_token = gen_random_uuid() WHERE number = 3")
+        return {row.id: REVOKED for row in rows}
+
+    report = await loop_of(desk, batch(refused, session=True)).run_once()
+
+    paused = await Control(pausable(), desk.engine).paused()
+    assert (paused is None, report.retried, report.lost) == (is_lost, 0 if is_lost else 3, int(is_lost))
 
 
 async def test_only_one_worker_probes(desk: Desk) -> None:
