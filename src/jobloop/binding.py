@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from sqlalchemy import inspect
+from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.pool import QueuePool
 
@@ -37,16 +38,33 @@ def sessions_of(model: type[Any], given: async_sessionmaker[AsyncSession] | None
     return sessions
 
 
-def engine_of(sessions: async_sessionmaker[AsyncSession]) -> AsyncEngine:
-    """The engine behind a session factory; raises `NotBound` unless it is bound to one AsyncEngine."""
-    engine = sessions.kw.get("bind")
-    if not isinstance(engine, AsyncEngine):
+def engine_of(model: type[Any], sessions: async_sessionmaker[AsyncSession]) -> AsyncEngine:
+    """The engine that sessions of this factory use for `model`; raises `NotBound` if that is no AsyncEngine."""
+    try:
+        bound = sessions().sync_session.get_bind(inspect(model))
+    except UnboundExecutionError:
+        bound = None
+    engine = next((engine for engine in _engines(sessions) if engine.sync_engine is bound), None)
+    if engine is None:
         raise NotBound("the session factory must be bound to an AsyncEngine: async_sessionmaker(engine)")
     return engine
 
 
-def need_transactions(engine: AsyncEngine, queue: str) -> None:
-    """Raises `QueueDeclarationError` if the sessions of `engine` commit each statement: nothing could be undone."""
+def _engines(sessions: async_sessionmaker[AsyncSession]) -> set[AsyncEngine]:
+    binds = sessions.kw.get("binds") or {}
+    return {bound for bound in (sessions.kw.get("bind"), *binds.values()) if isinstance(bound, AsyncEngine)}
+
+
+def need_one_transaction(engine: AsyncEngine, sessions: async_sessionmaker[AsyncSession], queue: str) -> None:
+    """Raises `QueueDeclarationError` if what a handler writes and its settle would not be one transaction.
+
+    That is so where sessions commit each statement, and where they write to some models by another engine.
+    """
+    if len(_engines(sessions)) > 1:
+        raise QueueDeclarationError(
+            f"{queue}: a handler with a session needs one transaction, and its sessions have several engines "
+            "(`binds`), which commit one after the other; give the loop a session factory with the queue's engine alone"
+        )
     given = engine.get_execution_options().get("isolation_level")
     level = given or getattr(engine.dialect, "_on_connect_isolation_level", None)
     if level == "AUTOCOMMIT":

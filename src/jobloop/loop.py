@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from jobloop.binding import engine_of, need_transactions, sessions_of, warn_if_small
+from jobloop.binding import engine_of, need_one_transaction, sessions_of, warn_if_small
 from jobloop.claim import Claim
 from jobloop.crew import Crew
 from jobloop.handler import Form, handler_of
@@ -99,11 +99,11 @@ class JobLoop:
         self.poll_seconds = poll_seconds
         self.wake = wake or asyncio.Event()
         self.observers = tuple(observers)
-        self.store = Store(queue, engine_of(self.sessions), entities=self.handler.entities)
+        self.store = Store(queue, engine_of(queue.model, self.sessions), entities=self.handler.entities)
         self._watch = PauseWatch()
         has_session = isinstance(self.handler, InSession | BatchInSession)
         if has_session:
-            need_transactions(self.store.engine, queue.name)
+            need_one_transaction(self.store.engine, self.sessions, queue.name)
         with_session = self.concurrency if has_session else 0
         warn_if_small(self.store.engine, queue.name, with_session)
 

@@ -43,6 +43,12 @@ def blames_row(exc: BaseException) -> bool:
 def blames_data(exc: BaseException) -> bool:
     """`blames_row` of statements that are not ours, which may be wrong themselves: only what speaks of their data."""
     if isinstance(exc, DBAPIError | PostgresError):
-        return (sqlstate(exc) or "").startswith(_WRONG_DATA)
+        return (sqlstate(exc) or "").startswith(_WRONG_DATA) or _is_by_policy(exc)
     # The last: an entity was changed whose row was deleted in the meantime.
     return isinstance(exc, StatementError | QueueDeclarationError | StaleDataError)
+
+
+def _is_by_policy(exc: BaseException) -> bool:
+    """True if a policy of row-level security forbids the new row. The code is that of a missing privilege."""
+    said = getattr(getattr(exc, "orig", None), "__cause__", exc)
+    return getattr(said, "server_source_function", None) == "ExecWithCheckOptions"

@@ -17,7 +17,7 @@ from jobloop.arrays import Settled, claim_arrays
 from jobloop.claim import Claim
 from jobloop.queue import JobQueue
 from jobloop.reader import Reader
-from jobloop.refusal import is_absent
+from jobloop.refusal import blames_data, is_absent
 from jobloop.session_settle import SessionSettle
 from jobloop.settles import Contested, Settles
 from jobloop.transaction import Transactions, loaded, records, rows
@@ -82,7 +82,7 @@ class Store:
         try:
             found = await self._transactions.run(loading, claim_arrays(self.queue, claims), loaded)
         except Exception as exc:
-            if isinstance(exc, DBAPIError) or is_absent(exc):
+            if (isinstance(exc, DBAPIError) and not blames_data(exc)) or is_absent(exc):
                 raise
             if middle := len(claims) // 2:
                 await self._load(claims[:middle])

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from jobloop import JobLoop, NotBound, batch, each
-from jobloop.store import Store
+from jobloop import JobLoop, NotBound, QueueDeclarationError, batch, each
 from tests.jobloop.test_batch_session import effects
 from tests.jobloop.tickets import Base, Desk, Effect, Ticket, make_queue
-
-
-@pytest.fixture
-async def second(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """Another engine on the same database, which does not wait for its own process's locks."""
-    engine = create_async_engine(database_url, connect_args={"server_settings": {"lock_timeout": "1s"}})
-    yield engine
-    await engine.dispose()
 
 
 def form_of(form: str, fn: Any) -> Any:
@@ -32,51 +22,48 @@ def form_of(form: str, fn: Any) -> Any:
     return each(fn, session=True, entities=True) if form == "each" else batch(many, session=True, entities=True)
 
 
-def test_engines_by_model_alone_are_refused() -> None:
-    async def sync(row: Any, session: AsyncSession) -> None: ...
+async def look(row: Any, *_: Any) -> None: ...
 
+
+def test_factory_without_an_engine_for_the_model_is_refused() -> None:
     engine = create_async_engine("postgresql+asyncpg://nowhere/x")
-    sessions = async_sessionmaker(binds={Ticket: engine, Effect: engine})
     with pytest.raises(NotBound, match=r"must be bound to an AsyncEngine: async_sessionmaker\(engine\)"):
-        JobLoop(make_queue(), form_of("each", sync), session_factory=sessions)
+        JobLoop(make_queue(), each(look), session_factory=async_sessionmaker(binds={Effect: engine}))
+
+
+async def test_queue_is_worked_where_the_sessions_have_its_model(desk: Desk) -> None:
+    nowhere = create_async_engine("postgresql+asyncpg://nowhere/x")
+    await desk.queue(2)
+
+    sessions = async_sessionmaker(nowhere, binds={Ticket: desk.engine})
+    report = await JobLoop(make_queue(), each(look), session_factory=sessions).run_once()
+
+    assert report.completed == 2
+
+
+@pytest.mark.parametrize("form", ["row id", "each", "batch"])
+def test_handler_with_a_session_is_refused_more_than_one_engine(form: str) -> None:
+    """What it writes by another one would be committed or not whatever becomes of the settle."""
+    one, other = (create_async_engine(f"postgresql+asyncpg://nowhere/{name}") for name in "xy")
+    handler = look if form == "row id" else form_of(form, look)
+    with pytest.raises(QueueDeclarationError, match=r"its sessions have several engines \(`binds`\)"):
+        JobLoop(make_queue(), handler, session_factory=async_sessionmaker(one, binds={Effect: other}))
 
 
 @pytest.mark.parametrize("form", ["each", "batch"])
-async def test_settle_goes_by_the_engine_that_the_session_has_for_the_model(
-    desk: Desk, second: AsyncEngine, form: str
-) -> None:
-    """Where the handler's own write of the row goes: by another one it would wait for that."""
+async def test_one_engine_may_be_named_by_model(desk: Desk, form: str) -> None:
     await desk.queue(2)
 
     async def sync(ticket: Ticket, session: AsyncSession) -> None:
         ticket.title = "seen"
+        session.add(Effect(number=ticket.number))
 
-    sessions = async_sessionmaker(second, binds={Ticket: desk.engine})
+    sessions = async_sessionmaker(binds={Ticket: desk.engine, Effect: desk.engine})
     report = await JobLoop(make_queue(), form_of(form, sync), session_factory=sessions).run_once()
 
     assert report.completed == 2
     assert [row.title for row in await desk.sql("SELECT title FROM tickets")] == ["seen"] * 2
-
-
-@pytest.mark.parametrize("form", ["each", "batch"])
-@pytest.mark.parametrize("is_lost", [False, True], ids=["held", "lost"])
-async def test_what_is_written_by_another_engine_is_written_if_the_claim_held(
-    desk: Desk, second: AsyncEngine, form: str, is_lost: bool
-) -> None:
-    await desk.queue(1)
-
-    async def sync(ticket: Ticket, session: AsyncSession) -> None:
-        session.add(Effect(number=ticket.number))
-        await session.flush()
-        if is_lost:
-            await desk.expire_leases()
-            await Store(make_queue(), desk.engine).rescue()
-
-    sessions = async_sessionmaker(desk.engine, binds={Effect: second})
-    report = await JobLoop(make_queue(), form_of(form, sync), session_factory=sessions).run_once()
-
-    assert (report.lost, report.completed) == ((1, 0) if is_lost else (0, 1))
-    assert await effects(desk) == ([] if is_lost else [1])
+    assert sorted(await effects(desk)) == [1, 2]
 
 
 @pytest.mark.parametrize("form", ["each", "batch"])

@@ -45,6 +45,31 @@ async def test_claim_and_rescue_pass_by_a_row_that_a_user_has_locked(two: Desk) 
     assert await two.statuses() == {"Queued": 1, "Processing": 1, "Complete": 20_000}
 
 
+async def test_row_that_a_user_changes_while_a_claim_runs_comes_with_the_next_claim(desk: Desk) -> None:
+    """The claim's snapshot is older than the row's present version, which it locks and does not find again."""
+    await desk.queue(2)
+    await desk.sql(
+        "CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END $$"
+    )
+    await desk.sql(
+        "CREATE TRIGGER gate BEFORE UPDATE ON tickets FOR EACH ROW WHEN (NEW.crm_status = 'Processing') "
+        "EXECUTE FUNCTION gate()"
+    )
+    store = Store(make_queue(), desk.engine)
+    async with asyncio.timeout(10), desk.engine.connect() as keeper:
+        await keeper.execute(sa.text("SELECT pg_advisory_lock(1)"))
+        claiming = asyncio.create_task(store.claim(2))
+        await until_blocked(desk, 1)
+        await desk.sql("UPDATE tickets SET title = 'edited' WHERE number = 2")
+        await keeper.execute(sa.text("SELECT pg_advisory_unlock(1)"))
+        (first,) = await claiming
+    (second,) = await store.claim(2)
+
+    assert first.key != second.key
+    assert await desk.statuses() == {"Processing": 2}
+
+
 async def test_settle_of_several_claims_locks_in_key_order(two: Desk) -> None:
     store = Store(make_queue(), two.engine)
     claims = [*await store.claim(1), *await store.claim(1)]

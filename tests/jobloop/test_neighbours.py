@@ -174,7 +174,8 @@ class TestRowSecurity:
             n: ("Queued", f"ticket {n}") if n % 2 else ("Complete", "seen") for n in range(1, 7)
         }
 
-    async def test_write_that_a_policy_forbids_fails_its_row_alone(self, desk: Desk, worker: Desk) -> None:
+    @pytest.mark.parametrize("form", ["each", "batch"])
+    async def test_write_that_a_policy_forbids_fails_its_row_alone(self, desk: Desk, worker: Desk, form: str) -> None:
         await desk.sql("CREATE POLICY even ON tickets USING (number % 2 = 0)")
         await desk.queue(6)
 
@@ -182,7 +183,11 @@ class TestRowSecurity:
             number = 1 if row.number == 2 else row.number
             await session.execute(sa.text("UPDATE tickets SET number = :n WHERE id = :id"), {"n": number, "id": row.id})
 
-        report = await loop_of(worker, each(move, session=True)).run_once()
+        async def move_all(rows: list[Any], session: AsyncSession) -> dict[Any, None]:
+            return {row.id: await move(row, session) for row in rows}
+
+        handler = each(move, session=True) if form == "each" else batch(move_all, session=True)
+        report = await loop_of(worker, handler).run_once()
 
         assert (report.completed, report.retried, report.lost) == (2, 1, 0)
         assert "new row violates row-level security policy" in (await desk.ticket(2)).crm_error

@@ -81,16 +81,20 @@ async def _round(arena: Arena, track: Track, rows: int, *, requeue: bool) -> Non
 
 
 def _row(track: Track, raw: Track) -> dict[str, Any]:
+    """A rate that a failed round gave counts for nothing, and neither does one beside a failed round of raw."""
+    remarks = "; ".join(sorted(track.problems))
+    if track.problems:
+        return {"who": track.name, "remarks": remarks}
     last = list(zip(track.rates[-_LAST:], raw.rates[-_LAST:], strict=True))
     return {
         "who": track.name,
         "jobs/s": median(rate for rate, _ in last),
-        "of raw": median(rate / beside for rate, beside in last) if all(raw.rates) else None,
+        "of raw": median(rate / beside for rate, beside in last) if not raw.problems else None,
         "first round": track.rates[0],
         "MB at first": track.megabytes[0],
         "MB at most": max(track.megabytes),
         "MB at last": track.megabytes[-1],
-        "of raw's MB": max(track.megabytes) / max(raw.megabytes),
+        "of raw's MB": max(track.megabytes) / max(raw.megabytes) if not raw.problems else None,
         "autovacuums": track.vacuums,
-        "remarks": "; ".join(sorted(track.problems)),
+        "remarks": remarks,
     }
