@@ -479,15 +479,16 @@ async def test_a_running_application_that_was_quicker_is_followed(
 ) -> None:
     """Another run has the stream: the command waits for it, and then does its own."""
     await database.sql("INSERT INTO sync_runs (stream) VALUES ('companies')")
-    hubspot.fault("slow", path="*properties/companies*", seconds=6.0)
-    worker = shell.start("worker")
-    await eventually(lambda: database.sql("SELECT 1 FROM sync_cursors WHERE holder IS NOT NULL"), bool)
-    process = await asyncio.to_thread(shell.start, "pull", "companies", "--json")
-    await eventually(database.runs, lambda rows: len(rows) == 2 and rows[1].next_retry_at is not None)
-    said, _ = await asyncio.to_thread(process.communicate, timeout=30)
+    async with database.engine.connect() as door:  # which the worker comes to with its stream in hand
+        await door.execute(sa.text("LOCK TABLE hubspot.properties"))
+        worker = shell.start("worker")
+        await eventually(lambda: database.sql("SELECT 1 FROM sync_cursors WHERE holder IS NOT NULL"), bool)
+        process = shell.start("pull", "companies", "--json")
+        waits = "Another run has companies; waiting for its end. If nothing more is heard of it, that is at "
+        await asyncio.to_thread(until_said, process, waits)
+    said, _ = await asyncio.to_thread(process.communicate, timeout=60)
     assert process.returncode == 0, said
-    assert "Another run has companies; waiting for its end. If nothing more is heard of it, that is at " in said
-    assert json.loads(said[said.index("{") :])["streams"][0]["run"] == (await database.runs())[1].id
+    assert json.loads(said)["streams"][0]["run"] == (await database.runs())[1].id
     assert [row.status for row in await database.runs()] == ["Complete"] * 2
     worker.send_signal(signal.SIGTERM)
-    worker.communicate(timeout=30)
+    worker.communicate(timeout=60)
