@@ -256,6 +256,8 @@ def rendered(pulled: list[Pulled]) -> list[str]:
         (["conatcts"], "There is no stream 'conatcts'. Did you mean contacts? There are: contacts, companies, deals"),
         (["Deal"], "There is no stream 'Deal'. Did you mean deals? There are:"),
         (["widgets"], "There is no stream 'widgets'. There are: contacts,"),
+        (["cusrors", "--json"], "There is no stream 'cusrors'. Did you mean cursors? There are: contacts,"),
+        (["rest", "contacts"], "There is no stream 'rest'. Did you mean reset? There are: contacts,"),
         (["contacts", "--since", "yesterday"], "'yesterday' is neither a date nor a duration; write 2026-11-01"),
         (["contacts", "--since", "2026-13-01"], "'2026-13-01' is neither a date nor a duration"),
         (["contacts", "--since", "2099-01-01"], "'2099-01-01' is yet to come"),

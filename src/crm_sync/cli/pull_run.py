@@ -18,6 +18,7 @@ def run(names: Sequence[str], wish: "Wish", *, as_json: bool) -> None:
     from crm_sync.cli.pull_progress import watching
     from crm_sync.clients import require_any_token
     from crm_sync.pull.report import StreamReport
+    from crm_sync.pull.streams import COMMANDS
     from crm_sync.pull.wish import Wants
     from crm_sync.pull_now import Pulled, PullNow, State
 
@@ -26,8 +27,10 @@ def run(names: Sequence[str], wish: "Wish", *, as_json: bool) -> None:
 
     async def pull(runtime: "Runtime") -> "list[Pulled]":
         _stop_when_told()
-        expand = runtime.pull.expand_records if wish.wants is Wants.ASSOCIATIONS else runtime.pull.expand
-        streams = expand(*names)
+        if wish.wants is Wants.ASSOCIATIONS:
+            streams = runtime.pull.expand_records(*names)
+        else:
+            streams = runtime.pull.expand(*names, commands=COMMANDS)
         runtime.pull.expand_records(*(wish.targets or ()))
         with watching(runtime) as observe:
             now = PullNow(runtime, observe, say)
