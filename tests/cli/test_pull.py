@@ -351,6 +351,30 @@ async def test_runs_show_what_was_done_and_why_it_was_not(
     assert "companies" not in table
 
 
+async def test_runs_that_failed_alike_one_after_another_are_one_line(shell: Shell, database: Database) -> None:
+    await database.sql(
+        """
+        INSERT INTO sync_runs (stream, status, error, started_at, finished_at)
+        SELECT CASE WHEN n % 2 = 0 THEN 'deals' ELSE 'notes' END,
+               CASE WHEN n IN (4, 5) THEN 'Complete' ELSE 'Error' END :: sync_run_status,
+               CASE WHEN n IN (4, 5) THEN NULL ELSE 'HubSpot sleeps.' END,
+               at, at + interval '1 second'
+        FROM generate_series(1, 12) AS n, LATERAL (SELECT timestamptz '2026-11-01 10:00Z' + n * interval '1 hour') a(at)
+        """
+    )
+    lines = shell.run("runs").stdout.splitlines()
+    assert [line for line in lines if line.endswith(("sleeps.", ")"))] == [
+        "12 deals: HubSpot sleeps. (4 times, 11-01 16:00 to 11-01 22:00)",
+        "11 notes: HubSpot sleeps. (3 times, 11-01 17:00 to 11-01 21:00)",
+        "3 notes: HubSpot sleeps. (2 times, 11-01 11:00 to 11-01 13:00)",
+        "2 deals: HubSpot sleeps.",
+    ]
+    rows = [line.replace("│", " ").split()[:5] for line in lines if line.startswith("│")]
+    assert [row[0] for row in rows] == ["12", "11", "5", "4", "3", "2"]
+    assert rows[0] == ["12", "deals", "changes", "Error", "4"]
+    assert len(json.loads(shell.run("runs", "--json").stdout)["runs"]) == 12
+
+
 async def test_cursors_are_shown_and_reset_but_not_under_a_run(shell: Shell, database: Database) -> None:
     assert "Nothing was pulled yet." in shell.run("pull", "cursors").stdout
     shell.run("pull", "contacts", "companies")
