@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from crm_sync.database import database_errors
@@ -92,6 +92,7 @@ class PullNow:
             return []
         if not all(wish.dry_run for wish in wishes.values()):
             await self._refuse_pause()
+            await self._forget()
         tasks = {stream: asyncio.create_task(self._one(stream, wish), name=stream) for stream, wish in wishes.items()}
         try:
             await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
@@ -104,6 +105,11 @@ class PullNow:
         return [
             self._pulled(stream, State.STOPPED) if task.cancelled() else task.result() for stream, task in tasks.items()
         ]
+
+    async def _forget(self) -> None:
+        """Where pulls are only asked for by hand, nobody else deletes old runs."""
+        async with database_errors(self._runtime.url):
+            await self._rows.forget(timedelta(days=self._runtime.settings.HUBSPOT_PULL_RUNS_DAYS))
 
     async def _stop(self, tasks: Iterable[asyncio.Task[Pulled]]) -> None:
         """End our runs cleanly: they are cancelled, not left to a worker that would go on at once."""

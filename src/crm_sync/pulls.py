@@ -103,7 +103,8 @@ class Pulls:
         standing.register(scheduler)
         if not settings.HUBSPOT_PULL_STREAMS:
             return [standing]
-        schedule = PullSchedule(self.service, self.rows, settings.HUBSPOT_PULL_STREAMS, wake)
+        kept = timedelta(days=settings.HUBSPOT_PULL_RUNS_DAYS)
+        schedule = PullSchedule(self.service, self.rows, settings.HUBSPOT_PULL_STREAMS, wake, kept)
         job = add_scheduler_job(
             scheduler,
             "scheduled pulls",
