@@ -22,7 +22,7 @@ _COUNTS = {
 }
 _TEXTS = ("stream", "wants", "status", "since", "started")
 #: Left out where all are zero, and from the first on where the screen is narrow.
-_LEAST = ("assoc.", "issues", "changed", "new", "calls", "fetched", "seconds", "since", "times", "started")
+_LEAST = ("since", "assoc.", "issues", "changed", "new", "calls", "fetched", "seconds", "times", "started")
 
 
 def runs(
