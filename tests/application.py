@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 #: As short as a scheduler's interval gets here; the first cycle comes with the start anyway.
 SHORT_INTERVAL_MINUTES = 0.3 / 60
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 60.0  # of a busy machine: it bounds how long a failure takes, and no good run
 
 
 class App:

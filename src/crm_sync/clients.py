@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from crm_sync.errors import SettingsError
 from crm_sync.hubspot import HubSpotClient, LocalRateLimiter, RateLimiter, SharedRateLimiter, Timeouts
 from crm_sync.hubspot.counts import CallCounts
+from crm_sync.hubspot.errors import HubSpotError
 from crm_sync.hubspot.exchange import Bucket
 from crm_sync.hubspot.ratelimit import DEFAULT_BUDGETS, Budget
 from crm_sync.rate_budgets import RateBudgets
@@ -39,13 +42,17 @@ def require_any_token(settings: Settings) -> None:
 
 
 class Clients:
-    """Makes a client when it is first asked for. `shares_limits`: calls are counted together with other processes."""
+    """Makes a client when it is first asked for. `shares_limits`: calls are counted together with other processes.
+
+    on_repeat  is told why a call of any of them is about to be sent again; to be set by who wants to know
+    """
 
     def __init__(self, settings: Settings, engine: AsyncEngine, *, shares_limits: bool = True) -> None:
         self._settings = settings
         self._engine = engine
         self._shares_limits = shares_limits
         self._by_token: dict[str, HubSpotClient] = {}
+        self.on_repeat: Callable[[HubSpotError], None] = lambda _error: None
 
     async def aclose(self) -> None:
         for client in self._by_token.values():
@@ -87,6 +94,7 @@ class Clients:
                 api_version=settings.HUBSPOT_API_VERSION,
                 rate_limiter=self._rate_limiter(secret),
                 timeouts=Timeouts(answer_seconds=answer_seconds, total_seconds=2 * answer_seconds),
+                on_repeat=lambda error: self.on_repeat(error),
             )
         return self._by_token[secret]
 

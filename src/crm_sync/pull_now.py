@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from crm_sync.database import database_errors
 from crm_sync.errors import QueuePausedError, StreamBusyError
-from crm_sync.hubspot.errors import Unauthorized, Unreachable
+from crm_sync.hubspot.errors import HubSpotError, Unauthorized, Unreachable
 from crm_sync.models import SyncRunStatus
 from crm_sync.pull.cursor_rows import CursorRows
 from crm_sync.pull.report import Observer, StreamReport
@@ -72,6 +72,17 @@ class PullNow:
         self._reports: dict[str, StreamReport] = {}
         self._ours: dict[str, int] = {}  # runs that this process works on now, and nobody else
 
+    async def absent(self, streams: Sequence[str]) -> Mapping[str, str]:
+        """Those streams that are not to be pulled, as the account lacks them or nobody knows → why."""
+        try:
+            return await self._runtime.pull.absent(*streams)
+        except Unreachable as exc:  # a run of one that is not there would wait only to fail
+            self._learn(exc)
+            why = "not pulled this time, as nobody knows whether the account has it."
+            return dict.fromkeys((name for name in self._runtime.pull.custom_names if name in streams), why)
+        except HubSpotError:  # then each stream says what is the matter
+            return {}
+
     async def pull(self, wishes: Mapping[str, Wish]) -> list[Pulled]:
         """Every stream's end, in the given order. A cancellation stops all of them, and is answered like an end.
 
@@ -81,6 +92,7 @@ class PullNow:
             return []
         if not all(wish.dry_run for wish in wishes.values()):
             await self._refuse_pause()
+            await self._forget()
         tasks = {stream: asyncio.create_task(self._one(stream, wish), name=stream) for stream, wish in wishes.items()}
         try:
             await asyncio.wait(tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
@@ -93,6 +105,11 @@ class PullNow:
         return [
             self._pulled(stream, State.STOPPED) if task.cancelled() else task.result() for stream, task in tasks.items()
         ]
+
+    async def _forget(self) -> None:
+        """Where pulls are only asked for by hand, nobody else deletes old runs."""
+        async with database_errors(self._runtime.url):
+            await self._rows.forget(timedelta(days=self._runtime.settings.HUBSPOT_PULL_RUNS_DAYS))
 
     async def _stop(self, tasks: Iterable[asyncio.Task[Pulled]]) -> None:
         """End our runs cleanly: they are cancelled, not left to a worker that would go on at once."""

@@ -17,7 +17,7 @@ from crm_sync.pull.runs.rows import RunRows
 from crm_sync.pull.runs.runs import Runs, is_free, pulls_queue
 from crm_sync.pull.runs.schedule import PullSchedule, StandingLoop
 from crm_sync.pull.service import PullOptions, PullService
-from crm_sync.pull.streams import GROUPS, OTHERS, STANDARD
+from crm_sync.pull.streams import COMMANDS, GROUPS, OTHERS, STANDARD
 from crm_sync.pull.window import Margins
 from crm_sync.settings import Settings
 from jobloop import JobLoop, each
@@ -28,7 +28,7 @@ from jobloop.scheduler import IntervalScheduler, ScheduledLoop, add_scheduler_jo
 RESERVED: Final = frozenset(
     (
         *(*STANDARD, *OTHERS, *GROUPS),
-        *("all", "associations", "cursors", "issues", "reset"),
+        *("all", *COMMANDS),
         *(table.name for table in Base.metadata.tables.values() if table.schema == SCHEMA),
     )
 )
@@ -103,7 +103,8 @@ class Pulls:
         standing.register(scheduler)
         if not settings.HUBSPOT_PULL_STREAMS:
             return [standing]
-        schedule = PullSchedule(self.service, self.rows, settings.HUBSPOT_PULL_STREAMS, wake)
+        kept = timedelta(days=settings.HUBSPOT_PULL_RUNS_DAYS)
+        schedule = PullSchedule(self.service, self.rows, settings.HUBSPOT_PULL_STREAMS, wake, kept)
         job = add_scheduler_job(
             scheduler,
             "scheduled pulls",

@@ -112,6 +112,7 @@ class Settings(BaseSettings):
     HUBSPOT_PULL_OVERLAP_SECONDS: float = Field(default=120, ge=0, le=86_400)
     HUBSPOT_PULL_ARCHIVED_HOURS: float = Field(default=1, ge=0, le=8760)
     HUBSPOT_PULL_ASSOCIATIONS_HOURS: float = Field(default=24, ge=0, le=8760)
+    HUBSPOT_PULL_RUNS_DAYS: float = Field(default=30, gt=0, le=3650)
     HUBSPOT_CUSTOM_OBJECTS: CustomObjects = {name: name for name in ("divisions", "memberships", "events")}
     HUBSPOT_PULL_PROPERTIES: PropertyLists = {}
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from crm_sync.cli.program import program
+from crm_sync.cli.pull_group import STREAMS
+from crm_sync.pull import streams
 from tests.cli.shell import Shell, failed
 
 COMMANDS = [
@@ -65,6 +70,11 @@ def test_the_version_is_told(shell: Shell) -> None:
 
 def test_an_unknown_command_is_a_usage_error(shell: Shell) -> None:
     assert "No such command 'psuh'" in failed(shell.run("psuh"), 2)
+
+
+def test_the_words_that_no_stream_may_have_are_the_commands_of_the_pull() -> None:
+    pull: Any = typer.main.get_command(program()).commands["pull"]  # type: ignore[attr-defined]
+    assert set(pull.commands) == {STREAMS, "all", *streams.COMMANDS}
 
 
 def test_a_wrong_setting_is_a_sentence_with_its_name_and_what_it_may_be(shell: Shell) -> None:

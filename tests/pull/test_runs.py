@@ -7,12 +7,14 @@ import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import make_url
 
 from crm_sync.pull.report import StreamReport
 from crm_sync.pull.runs.rows import RunRows
+from crm_sync.pull.runs.schedule import PullSchedule
 from crm_sync.pull.service import PullService
 from crm_sync.pull.wish import Wish
 from crm_sync.runtime import Runtime
@@ -266,6 +268,41 @@ async def test_a_locked_row_costs_the_live_report_and_not_the_pull(
         await connection.exec_driver_sql("SELECT 1 FROM sync_runs FOR UPDATE")
         await eventually(lambda: pulls.sql("SELECT 1 FROM sync_cursors WHERE synced_to IS NOT NULL"), bool)
     assert (await working).completed == 1
+
+
+async def test_old_runs_are_deleted_but_for_the_last_ones_and_what_is_not_over(
+    runtime: Runtime, pulls: Pulls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = {"created_at": datetime.now(UTC) - timedelta(days=31)}
+    stays = {
+        await run_of(pulls, **old, **columns)
+        for columns in (
+            {"stream": "deals", "status": "Complete"},  # the last that went well
+            {"stream": "notes", "status": "Complete"},
+            {"stream": "contacts", "status": "Queued"},
+            {"stream": "contacts", "status": "Processing"},
+            {"stream": "contacts", "status": None, "claim_token": uuid4()},  # its worker has not noticed yet
+            {"stream": "contacts", "status": "Error", "finished_at": datetime.now(UTC)},
+        )
+    }
+    for stream, status in (("deals", "Error"), ("contacts", None), ("contacts", "Error"), ("contacts", "Complete")):
+        await run_of(pulls, **old, stream=stream, status=status)
+    stays.add(await run_of(pulls, **old, stream="deals", status="Error"))  # the last
+    stays.add(await run_of(pulls, **old, stream="contacts", status="Complete"))
+    monkeypatch.setattr("crm_sync.pull.runs.rows._PORTION", len(stays))  # fewer than there are, and more than one step
+    assert await runtime.pulls.rows.forget(timedelta(days=30)) == 4
+    assert {row.id for row in await pulls.sql("SELECT id FROM sync_runs")} == stays
+
+
+async def test_the_schedule_deletes_old_runs(runtime: Runtime, pulls: Pulls) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=2)
+    old = await run_of(pulls, stream="deals", status="Complete", created_at=long_ago)
+    kept = await run_of(pulls, stream="deals", status="Complete", created_at=long_ago)
+    wake = asyncio.Event()
+    await PullSchedule(runtime.pull, runtime.pulls.rows, ["owners"], wake, timedelta(days=1)).enqueue()
+    assert wake.is_set()
+    ids = [row.id for row in await pulls.sql("SELECT id FROM sync_runs WHERE stream = 'deals'")]
+    assert (old not in ids, ids) == (True, [kept])
 
 
 async def test_the_schedule_queues_each_stream_once_however_often_it_comes(runtime: Runtime, pulls: Pulls) -> None:

@@ -47,6 +47,7 @@ def with_runtime(
 
     async def run() -> T:
         async with open_runtime(chosen, shares_limits=shares_limits, announce=say) as runtime:
+            _say_silence(runtime)
             return await work(runtime)
 
     return asyncio.run(run())
@@ -63,6 +64,19 @@ def with_database(work: Callable[["URL"], Awaitable[T]], settings: "Settings | N
 def say(words: str) -> None:
     """For people, on standard error, so that standard output holds results alone."""
     typer.secho(words, fg=typer.colors.YELLOW, err=True)
+
+
+def _say_silence(runtime: "Runtime") -> None:
+    """Whoever waits is told with the first call that is not answered; it is repeated for seconds before it fails."""
+    from crm_sync.hubspot.errors import HubSpotError, TransportError
+
+    def told(error: HubSpotError) -> None:
+        if isinstance(error, TransportError) and not runtime.clients.counts.answered and not said:
+            said.append(f"No answer from HubSpot at {runtime.settings.HUBSPOT_API_BASE_URL} yet; trying again.")
+            say(said[0])
+
+    said: list[str] = []
+    runtime.clients.on_repeat = told
 
 
 async def _awaited(work: Callable[["URL"], Awaitable[T]], url: "URL") -> T:

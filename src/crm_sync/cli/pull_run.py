@@ -1,6 +1,6 @@
 """What every pull command does: the streams are pulled, watched, and told of at the end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,6 +18,7 @@ def run(names: Sequence[str], wish: "Wish", *, as_json: bool) -> None:
     from crm_sync.cli.pull_progress import watching
     from crm_sync.clients import require_any_token
     from crm_sync.pull.report import StreamReport
+    from crm_sync.pull.streams import COMMANDS
     from crm_sync.pull.wish import Wants
     from crm_sync.pull_now import Pulled, PullNow, State
 
@@ -26,13 +27,15 @@ def run(names: Sequence[str], wish: "Wish", *, as_json: bool) -> None:
 
     async def pull(runtime: "Runtime") -> "list[Pulled]":
         _stop_when_told()
-        expand = runtime.pull.expand_records if wish.wants is Wants.ASSOCIATIONS else runtime.pull.expand
-        streams = expand(*names)
+        if wish.wants is Wants.ASSOCIATIONS:
+            streams = runtime.pull.expand_records(*names)
+        else:
+            streams = runtime.pull.expand(*names, commands=COMMANDS)
         runtime.pull.expand_records(*(wish.targets or ()))
-        absent = await _absent(runtime, streams) if "all" in names else {}
         with watching(runtime) as observe:
-            wishes = {stream: wish for stream in streams if stream not in absent}
-            pulled = await PullNow(runtime, observe, say).pull(wishes)
+            now = PullNow(runtime, observe, say)
+            absent = await now.absent(streams) if "all" in names else {}
+            pulled = await now.pull({stream: wish for stream in streams if stream not in absent})
         return pulled + [Pulled(name, State.SKIPPED, StreamReport(name), why) for name, why in absent.items()]
 
     pulled = with_runtime(pull, settings, shares_limits=not wish.dry_run)
@@ -51,15 +54,3 @@ def _stop_when_told() -> None:
     if task is not None:
         with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-
-
-async def _absent(runtime: "Runtime", streams: Sequence[str]) -> Mapping[str, str]:
-    from crm_sync.hubspot.errors import HubSpotError, Unreachable
-
-    try:
-        return await runtime.pull.absent(*streams)
-    except Unreachable:  # a run of one that is not there would wait only to fail
-        why = "not pulled this time, as nobody knows whether the account has it."
-        return dict.fromkeys((name for name in runtime.pull.custom_names if name in streams), why)
-    except HubSpotError:  # then each stream says what is the matter
-        return {}

@@ -20,7 +20,7 @@ Every method raises HubSpotError and its kinds, drawn in `errors`, after what ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +29,7 @@ from crm_sync.hubspot.account import AccountCalls
 from crm_sync.hubspot.associations import AssociationCalls
 from crm_sync.hubspot.counts import CallCounts
 from crm_sync.hubspot.emailevents import EmailEventCalls
+from crm_sync.hubspot.errors import HubSpotError
 from crm_sync.hubspot.exchange import Call, Json
 from crm_sync.hubspot.forms import FormCalls
 from crm_sync.hubspot.objects import (
@@ -68,6 +69,7 @@ class HubSpotClient(
     rate_limiter  share one between clients that use the same token; None makes an own one. It knows how many calls
                   are left now and today
     counts        calls sent so far
+    on_repeat     is told why a call is about to be sent again
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class HubSpotClient(
         retries: RetryRules | None = None,
         timeouts: Timeouts | None = None,
         max_connections: int = 20,
+        on_repeat: Callable[[HubSpotError], None] = lambda _error: None,
     ) -> None:
         self.token = AccessToken(access_token)
         self.rate_limiter = rate_limiter if rate_limiter is not None else LocalRateLimiter()
@@ -90,6 +93,7 @@ class HubSpotClient(
             retries=retries or RetryRules(),
             timeouts=timeouts or Timeouts(),
             max_connections=max_connections,
+            on_repeat=on_repeat,
         )
         super().__init__(transport, ApiPaths(api_version))
 

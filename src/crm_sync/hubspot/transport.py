@@ -72,6 +72,7 @@ class Transport:
         retries: RetryRules,
         timeouts: Timeouts,
         max_connections: int,
+        on_repeat: Callable[[HubSpotError], None] = lambda _error: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
@@ -79,6 +80,7 @@ class Transport:
         self._limiter = limiter
         self._retries = retries
         self._timeouts = timeouts
+        self._on_repeat = on_repeat
         self._clock = clock
         self._sleep = sleep
         self._date: tuple[datetime, float] | None = None  # HubSpot's, and when it came by our clock
@@ -132,6 +134,7 @@ class Transport:
                     _log(logging.DEBUG if isinstance(error, _EXPECTED) else logging.WARNING, call, error, "failed")
                     raise
                 _log(logging.INFO, call, error, f"attempt {attempt} failed, again in {delay_seconds:.1f} s")
+                self._on_repeat(error)
             attempt += 1
             self.counts.repeated += 1
             await self._sleep(delay_seconds)

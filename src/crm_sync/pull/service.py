@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -76,9 +76,9 @@ class PullService:
         """The streams of custom objects, whether the account has them or not."""
         return tuple(self._options.custom)
 
-    def expand(self, *names: str) -> tuple[str, ...]:
-        """The streams that names and groups stand for. Raises UnknownStreamError."""
-        return expand(names, tuple(self._options.custom))
+    def expand(self, *names: str, commands: Sequence[str] = ()) -> tuple[str, ...]:
+        """The streams that names and groups stand for. Raises UnknownStreamError; `commands` may have been meant."""
+        return expand(names, tuple(self._options.custom), commands=commands)
 
     def expand_records(self, *names: str) -> tuple[str, ...]:
         """The streams of records among those that names and groups stand for. Raises UnknownStreamError."""

@@ -40,11 +40,15 @@ OTHERS = ("owners", "pipelines", "forms", "email-events")
 #: Names that stand for several streams.
 GROUPS: Mapping[str, tuple[str, ...]] = {"engagements": ("notes", "calls", "emails", "meetings", "tasks")}
 
+#: Words that `crm-sync pull` takes for something else; no stream can have such a name.
+COMMANDS = ("associations", "cursors", "issues", "reset")
 
-def expand(names: Iterable[str], custom: Sequence[str] = ()) -> tuple[str, ...]:
+
+def expand(names: Iterable[str], custom: Sequence[str] = (), *, commands: Sequence[str] = ()) -> tuple[str, ...]:
     """The streams that `names` stand for, each once: "all", a group, or a stream.
 
-    `custom` are the names of custom objects. Raises UnknownStreamError, which lists what there is.
+    `custom` are the names of custom objects. Raises UnknownStreamError, which lists what there is, and names what is
+    spelled alike: a stream, or one of `commands`.
     """
     every = (*STANDARD, *custom, *OTHERS)
     expanded: dict[str, None] = {}
@@ -58,7 +62,7 @@ def expand(names: Iterable[str], custom: Sequence[str] = ()) -> tuple[str, ...]:
         else:
             known = (*every, *GROUPS, "all")
             raise UnknownStreamError(
-                f"There is no stream {name!r}. {did_you_mean(name, known)}There are: {', '.join(known)}. "
+                f"There is no stream {name!r}. {did_you_mean(name, (*known, *commands))}There are: {', '.join(known)}. "
                 "A custom object becomes one by its name in HUBSPOT_CUSTOM_OBJECTS."
             )
     return tuple(expanded)

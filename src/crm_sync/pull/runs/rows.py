@@ -9,12 +9,17 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import aliased
 
 from crm_sync.models import SyncRun, SyncRunStatus
 from crm_sync.pull.wish import BATCH_SIZE, Wish
 
 #: How long a run that a command asked for is the command's alone; it claims it in the next moment.
 RESERVED: Final = timedelta(seconds=30)
+
+#: How many of the oldest rows are looked at in one step when old ones are deleted, and how many steps are taken.
+_PORTION: Final = 1000
+_PORTIONS: Final = 10
 
 _TABLE = SyncRun.__table__
 _NOW = sa.func.clock_timestamp()
@@ -124,6 +129,20 @@ class RunRows:
         ended = {"status": None, "next_retry_at": None, "finished_at": _NOW}
         return await self._change(run_id, ended, SyncRunStatus.Queued, SyncRunStatus.Processing)
 
+    async def forget(self, after: timedelta) -> int:
+        """Delete runs that ended so long ago, the oldest first and not endlessly many; returns how many.
+
+        Of each stream the last run stays, and the last one that went well.
+        """
+        forgotten = portion = 0
+        for _ in range(_PORTIONS):
+            async with self._engine.begin() as connection:
+                portion = (await connection.execute(_forget(after))).rowcount
+            forgotten += portion
+            if not portion:
+                break
+        return forgotten
+
     async def under_way(self, stream: str) -> RunRow | None:
         """The run that a worker has of the stream now."""
         is_it = (SyncRun.stream == stream, SyncRun.status == SyncRunStatus.Processing)
@@ -147,6 +166,34 @@ class RunRows:
     async def _select(self, statement: sa.Select[Any]) -> list[RunRow]:
         async with self._engine.connect() as connection:
             return [RunRow(**row) for row in (await connection.execute(statement)).mappings()]
+
+
+def _forget(after: timedelta) -> sa.Delete:
+    """Only the oldest rows are looked at: those that stay are few, whatever the length of the history."""
+    oldest = sa.select(SyncRun.id).order_by(SyncRun.id).limit(_PORTION)
+    later = aliased(SyncRun)
+    has_later = sa.exists().where(later.stream == SyncRun.stream, later.id > SyncRun.id)
+    old = (
+        sa.select(SyncRun.id)
+        .where(
+            SyncRun.id.in_(oldest),
+            SyncRun.claim_token.is_(None),
+            sa.func.greatest(SyncRun.created_at, SyncRun.started_at, SyncRun.finished_at)
+            < _NOW - sa.literal(after, sa.Interval()),
+            sa.or_(
+                sa.and_(
+                    sa.or_(SyncRun.status.is_(None), SyncRun.status == SyncRunStatus.Error),
+                    has_later,
+                ),
+                sa.and_(
+                    SyncRun.status == SyncRunStatus.Complete,
+                    has_later.where(later.status == SyncRunStatus.Complete),
+                ),
+            ),
+        )
+        .with_for_update(skip_locked=True)
+    )
+    return sa.delete(SyncRun).where(SyncRun.id.in_(old))
 
 
 def _rows() -> sa.Select[Any]:

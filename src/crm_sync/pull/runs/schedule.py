@@ -1,4 +1,5 @@
 """PullSchedule: every so often, a run for each stream that has none waiting or under way; and the loop that works them.
+Old runs are deleted by the way.
 
 A pull may take hours, so the queue of pulls is not worked in cycles: one loop stands from start to stop, and a run that
 comes while others are long under way is taken at once.
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from crm_sync.hubspot.errors import HubSpotError
@@ -25,14 +26,19 @@ _LOOK_SECONDS: Final = 60
 
 
 class PullSchedule:
-    """`names` are those of streams and groups, or "all". Raises UnknownStreamError."""
+    """`names` are those of streams and groups, or "all". Runs that are over are kept for so long. Raises
+    UnknownStreamError.
+    """
 
-    def __init__(self, service: PullService, rows: RunRows, names: Sequence[str], wake: asyncio.Event) -> None:
+    def __init__(
+        self, service: PullService, rows: RunRows, names: Sequence[str], wake: asyncio.Event, kept: timedelta
+    ) -> None:
         self._service = service
         self._rows = rows
         self._streams = service.expand(*names)
         self._spares_absent = "all" in names
         self._wake = wake
+        self._kept = kept
 
     async def enqueue(self) -> CycleReport:
         """One cycle. Of "all", custom objects that the account lacks are left out."""
@@ -47,6 +53,8 @@ class PullSchedule:
         queued = await self._rows.enqueue(streams)
         logger.info("queued pulls of %s", ", ".join(queued) or "nothing: each stream's last one is not over")
         self._wake.set()
+        if forgotten := await self._rows.forget(self._kept):
+            logger.info("deleted %d old runs", forgotten)
         return CycleReport("scheduled pulls")
 
 
