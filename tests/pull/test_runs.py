@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from crm_sync.pull.report import StreamReport
 from crm_sync.pull.runs.rows import RunRows
@@ -292,6 +293,22 @@ async def test_old_runs_are_deleted_but_for_the_last_ones_and_what_is_not_over(
     monkeypatch.setattr("crm_sync.pull.runs.rows._PORTION", len(stays))  # fewer than there are, and more than one step
     assert await runtime.pulls.rows.forget(timedelta(days=30)) == 4
     assert {row.id for row in await pulls.sql("SELECT id FROM sync_runs")} == stays
+
+
+async def test_a_role_that_may_not_delete_keeps_old_runs(migrated_url: str, pulls: Pulls, caplog: Any) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=2)
+    for _ in range(2):
+        await run_of(pulls, stream="deals", status="Complete", created_at=long_ago)
+    role = f"reader_{uuid4().hex[:8]}"
+    await pulls.sql(f"CREATE ROLE {role}")
+    await pulls.sql(f"GRANT SELECT, UPDATE ON sync_runs TO {role}")
+    engine = create_async_engine(migrated_url, connect_args={"server_settings": {"role": role}})
+    assert await RunRows(engine).forget(timedelta(days=1)) == 0
+    assert "old runs are not deleted" in caplog.text
+    assert "permission denied for table sync_runs" in caplog.text
+    await engine.dispose()
+    await pulls.sql(f"DROP OWNED BY {role}")
+    await pulls.sql(f"DROP ROLE {role}")
 
 
 async def test_the_schedule_deletes_old_runs(runtime: Runtime, pulls: Pulls) -> None:
