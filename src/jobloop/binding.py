@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import inspect
 from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from jobloop.errors import NotBound, QueueDeclarationError
@@ -39,9 +40,12 @@ def sessions_of(model: type[Any], given: async_sessionmaker[AsyncSession] | None
 
 
 def engine_of(model: type[Any], sessions: async_sessionmaker[AsyncSession]) -> AsyncEngine:
-    """The engine that sessions of this factory use for `model`; raises `NotBound` if that is no AsyncEngine."""
+    """The engine that the factory's `bind` and `binds` give `model`; raises `NotBound` if that is no AsyncEngine.
+
+    A `get_bind` of the user's own is not asked: it may name a replica to whoever only reads.
+    """
     try:
-        bound = sessions().sync_session.get_bind(inspect(model))
+        bound = Session.get_bind(sessions().sync_session, inspect(model))
     except UnboundExecutionError:
         bound = None
     engine = next((engine for engine in _engines(sessions) if engine.sync_engine is bound), None)

@@ -47,7 +47,7 @@ class Entities:
         keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
         self._has_all &= set(keys) <= set(self._names)
         self._key = _key_at(keys)
-        self._unloaded = frozenset(attribute.key for attribute in mapper.column_attrs).difference(self._names)
+        self._unloaded = {attribute.key for attribute in mapper.column_attrs}.difference(self._names)
 
     @property
     def is_simple(self) -> bool:
@@ -83,7 +83,7 @@ class Entities:
             # A key and no session: that is what SQLAlchemy calls detached.
             state.key = (model, key_of(attributes), None)
             if unloaded:
-                state.expired_attributes = set(unloaded)
+                state.expired_attributes = unloaded.copy()
             return entity
 
         return read

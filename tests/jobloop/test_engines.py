@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session
 
 from jobloop import JobLoop, NotBound, QueueDeclarationError, batch, each
 from tests.jobloop.test_batch_session import effects
@@ -39,6 +40,19 @@ async def test_queue_is_worked_where_the_sessions_have_its_model(desk: Desk) -> 
     report = await JobLoop(make_queue(), each(look), session_factory=sessions).run_once()
 
     assert report.completed == 2
+
+
+async def test_sessions_that_read_elsewhere_are_worked_by_the_engine_they_are_bound_to(desk: Desk) -> None:
+    """As applications do that have replicas."""
+    replica = create_async_engine("postgresql+asyncpg://nowhere/x")
+
+    class Routed(Session):
+        def get_bind(self, *args: Any, **kw: Any) -> Any:
+            return replica.sync_engine
+
+    await desk.queue(1)
+    sessions = async_sessionmaker(desk.engine, sync_session_class=Routed)
+    assert (await JobLoop(make_queue(), each(look), session_factory=sessions).run_once()).completed == 1
 
 
 @pytest.mark.parametrize("form", ["row id", "each", "batch"])
