@@ -50,7 +50,9 @@ def engine_of(model: type[Any], sessions: async_sessionmaker[AsyncSession]) -> A
         bound = None
     engine = next((engine for engine in _engines(sessions) if engine.sync_engine is bound), None)
     if engine is None:
-        raise NotBound("the session factory must be bound to an AsyncEngine: async_sessionmaker(engine)")
+        raise NotBound(
+            f"the session factory must be bound to an AsyncEngine for {model.__name__}: async_sessionmaker(engine)"
+        )
     return engine
 
 

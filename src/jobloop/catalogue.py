@@ -16,6 +16,7 @@ from jobloop.schema import quote
 _TABLE = sa.text("""
     SELECT c.oid::int8 AS oid, c.relkind::text = 'p' AS is_partitioned, c.reltuples::int8 AS rows,
            row_security_active(c.oid) AS row_security,
+           c.relkind::text <> 'v' AND coalesce(has_column_privilege(c.oid, (-1)::int2, 'SELECT'), false) AS has_places,
            ARRAY(SELECT a::int FROM pg_partitioned_table p, unnest(p.partattrs::int2[]) a
                  WHERE p.partrelid = c.oid) AS partition_key,
            ARRAY(SELECT DISTINCT p.relid::oid::int8 FROM pg_partition_tree(c.oid) p WHERE p.isleaf) AS leaves
@@ -94,6 +95,7 @@ class TableFacts:
     name           quoted and qualified as SQL needs it
     rows           estimate of the last ANALYZE; -1 when there was none
     row_security   policies decide what this role sees
+    has_places     the place of a row, `ctid`, is there and this role may read it
     partition_key  numbers of the columns that a partitioned table is divided by; 0 stands for an expression
     leaves         object ids of the tables that hold the rows: the table itself, or its partitions
     """
@@ -103,6 +105,7 @@ class TableFacts:
     is_partitioned: bool
     rows: int
     row_security: bool
+    has_places: bool
     partition_key: Sequence[int]
     leaves: Sequence[int]
     columns: Mapping[str, ColumnFacts]

@@ -45,6 +45,10 @@ class Pause:
     until: datetime | timedelta | None = None
     after_rows: int = 1
 
+    def __post_init__(self) -> None:
+        if isinstance(self.until, datetime) and self.until.tzinfo is None:
+            raise ValueError("Pause(until=…) needs an aware datetime, such as datetime.now(UTC)")
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:

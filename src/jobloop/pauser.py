@@ -50,6 +50,12 @@ class Pauser:
         """Pause the queue if this answer asks for it; lift its pause if a probe shows that the service is well."""
         if (answer is None or type(answer) is Complete) and self._probing is None and not self._watch.in_a_row:
             return  # nearly every row
+        try:
+            self._weigh(answer)
+        except Exception:  # an invalid pause: its row fails of it, and the worker goes on
+            log.exception("%s: cannot heed %r", self._name, answer)
+
+    def _weigh(self, answer: Answer) -> None:
         probed, self._probing = self._probing, None
         wanted = self._watch.heard(answer)
         if probed is not None and is_well(answer):

@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
-from jobloop.errors import QueueDeclarationError
+from jobloop.errors import QueueDeclarationError, TableUnfit
 from jobloop.transaction import TRANSIENT, sqlstate
 
 #: SQLSTATE classes and codes that say "the server cannot be used now": it is gone, full, or read-only after a failover.
@@ -30,6 +30,11 @@ def is_absent(exc: BaseException) -> bool:
 def is_transient(exc: BaseException) -> bool:
     """True for a deadlock and the like: by chance, and nobody's fault."""
     return sqlstate(exc) in TRANSIENT
+
+
+def hides_column(exc: BaseException) -> bool:
+    """True if a column is not there, or not to be read by this role."""
+    return sqlstate(exc.__cause__ if isinstance(exc, TableUnfit) and exc.__cause__ else exc) in ("42703", "42501")
 
 
 def blames_row(exc: BaseException) -> bool:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from jobloop import statements
@@ -23,9 +23,9 @@ from jobloop.transaction import NO_SYNC
 class SessionSettle:
     """Settles claims in the session that their handler was given."""
 
-    def __init__(self, queue: JobQueue, dialect: sa.Dialect, settles: Settles) -> None:
+    def __init__(self, queue: JobQueue, engine: AsyncEngine, settles: Settles) -> None:
         self._queue = queue
-        self._dialect = dialect
+        self._engine = engine.sync_engine
         self._settles = settles
         self._statements: dict[Shape, sa.UpdateBase] = {}
 
@@ -35,7 +35,8 @@ class SessionSettle:
 
     def _write(self, session: Session, settlements: Sequence[Settled]) -> Contested:
         session.flush()  # before the settle, which keeps a status that the handler set
-        connection = session.connection(bind_arguments={"mapper": self._queue.mapper})
+        # Not as the session's class may route it: to a replica, or into another transaction than the handler's.
+        connection = session.connection(bind_arguments={"bind": self._engine})
         contested = Contested()
         if len(settlements) == 1:
             self._settle_one(connection, *settlements[0], contested)
@@ -76,7 +77,7 @@ class SessionSettle:
 
     @cached_property
     def _completing(self) -> _Driven:
-        return _Driven(self._statement(Role.COMPLETE, ()), self._queue, self._dialect)
+        return _Driven(self._statement(Role.COMPLETE, ()), self._queue, self._engine.dialect)
 
     def _statement(self, to: Role, names: tuple[str, ...]) -> sa.UpdateBase:
         statement = self._statements.get((to, names))

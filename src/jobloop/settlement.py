@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from jobloop.errors import InvalidOutcome
-from jobloop.outcome import Complete, Fail, Outcome, Retry, Snooze, storable
+from jobloop.outcome import Complete, Fail, Outcome, Pause, Retry, Snooze, storable
 from jobloop.retry import RetryPolicy
 from jobloop.status import Role
 
@@ -82,12 +82,18 @@ def decide(answer: Outcome | BaseException | None, retry_count: int, policy: Ret
     outcome = policy.outcome_of(answer) if isinstance(answer, BaseException) else answer
     match outcome:
         case Complete(values):
+            if not (isinstance(values, Mapping) and all(isinstance(name, str) for name in values)):
+                raise InvalidOutcome(
+                    f"a handler answered Complete({values!r}); its values must be {{attribute: value}}"
+                )
             return Settlement.completed(values) if values else COMPLETED
         case Fail(error):
             return Settlement.failed(error)
         case Snooze(until):
             return Settlement.snoozed(until)
-        case Retry(error, after, _):
+        case Retry(error, after, pause):
+            if not isinstance(pause, Pause | None):
+                raise InvalidOutcome(f"a handler answered Retry(…, pause={pause!r}); it must be a Pause")
             failed_attempts = retry_count + 1
             if policy.is_spent(failed_attempts):
                 return Settlement.failed(error)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from jobloop import statements
 from jobloop.arrays import PLAIN, Settled, Shape, by_shape, only_token, settle_arrays
 from jobloop.claim import Claim
+from jobloop.errors import QueueDeclarationError
 from jobloop.queue import JobQueue
 from jobloop.status import Role
 
@@ -62,17 +63,24 @@ class Settles:
 
     def of(self, settlements: Sequence[Settled]) -> Iterator[Settle]:
         """One for each role and set of value columns; one for each row where values cannot go together."""
+        for shape, some in self._together(settlements):
+            if shape == PLAIN and self._of_one_claim is not None and (token := only_token(some)) is not None:
+                binds: dict[str, Any] = {"key_0": [claim.key for claim, _ in some], "token": token}
+                yield Settle(self._of_one_claim, binds, some)
+                continue
+            binds = {**settle_arrays(self._queue, shape, some)}
+            for name in self._alone_in(shape):
+                (binds[name],) = binds[name]
+            yield Settle(self._of_shape(shape), binds, some)
+
+    def together(self, settlements: Sequence[Settled]) -> Iterator[Sequence[Settled]]:
+        """What each of those statements writes."""
+        return (some for _, some in self._together(settlements))
+
+    def _together(self, settlements: Sequence[Settled]) -> Iterator[tuple[Shape, Sequence[Settled]]]:
         for shape, group in by_shape(settlements).items():
-            alone = self._alone_in(shape)
-            for some in [[each] for each in group] if alone else [group]:
-                if shape == PLAIN and self._of_one_claim is not None and (token := only_token(some)) is not None:
-                    binds: dict[str, Any] = {"key_0": [claim.key for claim, _ in some], "token": token}
-                    yield Settle(self._of_one_claim, binds, some)
-                    continue
-                binds = {**settle_arrays(self._queue, shape, some)}
-                for name in alone:
-                    (binds[name],) = binds[name]
-                yield Settle(self._of_shape(shape), binds, some)
+            for some in [[each] for each in group] if self._alone_in(shape) else [group]:
+                yield shape, some
 
     def _of_shape(self, shape: Shape) -> sa.Select[Any]:
         statement = self._of_shapes.get(shape)
@@ -84,7 +92,13 @@ class Settles:
         """The binds of values that are not passed as arrays, and so only for one row at a time."""
         if not self._alone:
             return []
-        return [f"value_{i}" for i, name in enumerate(shape[1]) if self._queue.value_column(name) in self._alone]
+        return [f"value_{i}" for i, name in enumerate(shape[1]) if self._goes_alone(name)]
+
+    def _goes_alone(self, name: str) -> bool:
+        try:
+            return self._queue.value_column(name) in self._alone
+        except QueueDeclarationError:  # it must not be written at all, as its statement will say
+            return False
 
 
 def role_of(name: str | None) -> Role | None:

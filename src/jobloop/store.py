@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -15,12 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from jobloop import statements
 from jobloop.arrays import Settled, claim_arrays
 from jobloop.claim import Claim
+from jobloop.errors import TableUnfit
 from jobloop.queue import JobQueue
 from jobloop.reader import Reader
-from jobloop.refusal import blames_data, is_absent
+from jobloop.refusal import blames_data, hides_column, is_absent
 from jobloop.session_settle import SessionSettle
 from jobloop.settles import Contested, Settles
 from jobloop.transaction import Transactions, loaded, records, rows
+
+log = logging.getLogger("jobloop")
 
 
 class Store:
@@ -36,28 +40,46 @@ class Store:
         self.queue = queue
         self.engine = engine
         self.retry_share = retry_share
-        self._claim = statements.claim(queue)
-        self._probe_claim = statements.claim(queue, although_paused=True)
+        self._goes_by_place = True
+        self._claims = self._claims_of()
         self._renew = statements.renew(queue)
         self._rescue = statements.rescue(queue)
         self._settles = Settles(queue)
-        self._in_session = SessionSettle(queue, engine.dialect, self._settles)
+        self._in_session = SessionSettle(queue, engine, self._settles)
         self._reader = Reader(queue, engine.dialect, entities=entities)
         self._transactions = Transactions(queue, engine)
 
     async def claim(self, batch_size: int, *, although_paused: bool = False) -> list[Claim]:
         """Claim up to `batch_size` due rows, in the queue's order; none while the queue is paused."""
         token = pgproto.UUID(uuid4().bytes)  # which the driver need not convert for every row of a settle
-        statement = self._probe_claim if although_paused else self._claim
         binds = {
             "batch_size": batch_size,
             "retry_share": share_of(batch_size, self.retry_share),
             "token": token,
             "lease_seconds": self.queue.lease.total_seconds(),
         }
-        claims = self._reader.of_records(*await self._transactions.run(statement, binds, records), token)
+        claims = self._reader.of_records(*await self._claimed(although_paused, binds), token)
         await self._load(claims)
         return claims
+
+    async def _claimed(self, although_paused: bool, binds: Mapping[str, Any]) -> tuple[list[Any], list[int]]:
+        """The records of a claim; by key from then on where a row's place cannot be read."""
+        try:
+            return await self._transactions.run(self._claims[although_paused], binds, records)
+        except (TableUnfit, DBAPIError) as exc:
+            if not self._goes_by_place or not hides_column(exc):
+                raise
+        by_key = self._claims_of(by_place=False)
+        found = await self._transactions.run(by_key[although_paused], binds, records)
+        self._claims, self._goes_by_place = by_key, False
+        log.info("%s: a row's place (ctid) cannot be read here, claims go by key", self.queue.name)
+        return found
+
+    def _claims_of(self, *, by_place: bool = True) -> dict[bool, sa.UpdateBase]:
+        """The claim, and the one of a probe (True)."""
+        return {
+            probes: statements.claim(self.queue, although_paused=probes, by_place=by_place) for probes in (False, True)
+        }
 
     async def reread(self, claims: Sequence[Claim]) -> list[Claim]:
         """Give `claims` the records of their rows as they are now; returns those that still hold."""
@@ -101,6 +123,10 @@ class Store:
         for settle in self._settles.of(settlements):
             settle.tell(await self.run(settle.statement, settle.binds), contested)
         return contested
+
+    def together(self, settlements: Sequence[Settled]) -> Iterator[Sequence[Settled]]:
+        """`settlements` in groups that one statement each writes: what one of them meets says nothing of the others."""
+        return self._settles.together(settlements)
 
     async def settle_in(self, session: AsyncSession, settlements: Sequence[Settled]) -> Contested:
         """Write the outcomes in the handler's own transaction and commit; roll back if any claim was lost.

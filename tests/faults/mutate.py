@@ -120,8 +120,22 @@ MUTATIONS = (
     Mutation(
         "claim: no row twice, as a due retry and again",
         WORKING,
-        'locked("batch_size", already.not_in(sa.select(*retries.c)))',
+        'locked("batch_size", already.not_in(sa.select(*list(retries.c)[: len(c.key)])))',
         'locked("batch_size")',
+    ),
+    Mutation(
+        "claim: a place is one partition's",
+        WORKING,
+        "if by_place else []), same_key(c.key, picked))",
+        "if by_place else [same_key(c.key, picked)]))",
+        ("tests/jobloop/test_neighbours.py",),
+    ),
+    Mutation(
+        "claim: by key where a row's place is not to be read",
+        "store.py",
+        "if not self._goes_by_place or not hides_column(exc):",
+        "if True:",
+        ("tests/jobloop/test_neighbours.py",),
     ),
     Mutation(
         "claim: a share for due retries",
@@ -163,9 +177,16 @@ MUTATIONS = (
     ),
     Mutation(
         "settle: one token for many rows only if one claim made them",
-        "settles.py",
-        "return token if all(claim.token is token for claim, _ in some) else None",
+        "arrays.py",
+        "return None if [claim for claim, _ in some if claim.token is not token] else token",
         "return token",
+    ),
+    Mutation(
+        "settle: values that go alone are a transaction of their own each, and told so",
+        "settler.py",
+        "for alike in self._store.together(some):",
+        "for alike in [some]:",
+        ("tests/jobloop/test_values.py",),
     ),
     Mutation("settle: a lost claim is told", "settles.py", "self.lost.add(claim)", "pass"),
     Mutation("settle: a user's word is told", "settles.py", "self.kept[claim] = role", "pass"),
@@ -427,15 +448,15 @@ MUTATIONS = (
     Mutation(
         "entities that SQLAlchemy loads: no row is blamed for a statement that the database ended",
         "store.py",
-        "if isinstance(exc, DBAPIError) or is_absent(exc):",
+        "if (isinstance(exc, DBAPIError) and not blames_data(exc)) or is_absent(exc):",
         "if is_absent(exc):",
         ("tests/jobloop/test_loading.py",),
     ),
     Mutation(
         "entities that SQLAlchemy loads: no row is blamed for a database that is away",
         "store.py",
-        "if isinstance(exc, DBAPIError) or is_absent(exc):",
-        "if isinstance(exc, DBAPIError):",
+        "if (isinstance(exc, DBAPIError) and not blames_data(exc)) or is_absent(exc):",
+        "if isinstance(exc, DBAPIError) and not blames_data(exc):",
         ("tests/jobloop/test_loading.py",),
     ),
     Mutation(
@@ -517,10 +538,31 @@ MUTATIONS = (
         (BATCH_SESSION,),
     ),
     Mutation(
-        "session form: the settle goes by the engine that the session has for the model",
+        "session form: no second engine, which would commit by itself",
+        "binding.py",
+        "if len(_engines(sessions)) > 1:",
+        "if False:",
+        ("tests/jobloop/test_engines.py",),
+    ),
+    Mutation(
+        "batch in session: what a policy forbids one row, the others do not suffer",
+        "refusal.py",
+        " or _is_by_policy(exc)",
+        "",
+        ("tests/jobloop/test_neighbours.py",),
+    ),
+    Mutation(
+        "outcomes: a malformed one fails its row and ends no worker",
+        "settlement.py",
+        "if not (isinstance(values, Mapping) and all(isinstance(name, str) for name in values)):",
+        "if False:",
+        ("tests/jobloop/test_loop.py",),
+    ),
+    Mutation(
+        "session form: the settle goes by the loop's engine, wherever sessions route reads",
         "session_settle.py",
+        'session.connection(bind_arguments={"bind": self._engine})',
         'session.connection(bind_arguments={"mapper": self._queue.mapper})',
-        "session.connection()",
         ("tests/jobloop/test_engines.py",),
     ),
     Mutation(
@@ -547,9 +589,9 @@ MUTATIONS = (
     Mutation(
         "batch in session: a pause is heeded only with what was committed",
         "desk.py",
-        "        roles = await self._store.settle_in(session, settlements)\n",
+        "        contested = await self._store.settle_in(session, settlements)\n",
         "        [self._pauser.heed(answer) for _, answer in answers]\n"
-        "        roles = await self._store.settle_in(session, settlements)\n",
+        "        contested = await self._store.settle_in(session, settlements)\n",
         ("tests/jobloop/test_pausing.py",),
     ),
     Mutation("session form: a status that the handler set is kept", "session_settle.py", "session.flush()", "pass"),

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped
 
 from crm_sync.database import create_engine
-from jobloop import JobQueue, Statuses, queue_columns, queue_indexes
+from jobloop import JobLoop, JobQueue, Statuses, each, queue_columns, queue_indexes
 from jobloop.doctor import Severity, examine
 from jobloop.findings import plans, server
 from tests.jobloop.examination import found, mend
@@ -195,6 +195,21 @@ class TestAccess:
         assert "crm_claim_token" in finding.evidence["may_not_update"]
         await mend(desk, finding)
         assert await found(as_worker) == {}
+
+    async def test_role_that_has_the_privileges_which_the_doctor_names_works_the_queue(
+        self, desk: Desk, worker: tuple[str, Desk]
+    ) -> None:
+        """Column by column: the place of a row, which has no privileges of its own, is then not to be read."""
+        _, as_worker = worker
+
+        async def look(row: Any) -> None: ...
+
+        await desk.queue(3)
+
+        await mend(desk, (await found(as_worker))["access.privilege"])
+
+        assert await found(as_worker) == {}
+        assert (await JobLoop(make_queue(), each(look), session_factory=as_worker.sessions).drain()).completed == 3
 
     async def test_policies_that_show_nothing(self, desk: Desk, worker: tuple[str, Desk]) -> None:
         name, as_worker = worker

@@ -28,7 +28,7 @@ async def look(row: Any, *_: Any) -> None: ...
 
 def test_factory_without_an_engine_for_the_model_is_refused() -> None:
     engine = create_async_engine("postgresql+asyncpg://nowhere/x")
-    with pytest.raises(NotBound, match=r"must be bound to an AsyncEngine: async_sessionmaker\(engine\)"):
+    with pytest.raises(NotBound, match=r"must be bound to an AsyncEngine for Ticket: async_sessionmaker\(engine\)"):
         JobLoop(make_queue(), each(look), session_factory=async_sessionmaker(binds={Effect: engine}))
 
 
@@ -53,6 +53,25 @@ async def test_sessions_that_read_elsewhere_are_worked_by_the_engine_they_are_bo
     await desk.queue(1)
     sessions = async_sessionmaker(desk.engine, sync_session_class=Routed)
     assert (await JobLoop(make_queue(), each(look), session_factory=sessions).run_once()).completed == 1
+
+
+@pytest.mark.parametrize("form", ["each", "batch"])
+async def test_settle_is_part_of_the_handlers_transaction_however_sessions_route_reads(desk: Desk, form: str) -> None:
+    replica = create_async_engine("postgresql+asyncpg://nowhere/x")
+
+    class Routed(Session):
+        def get_bind(self, *args: Any, **kw: Any) -> Any:
+            writes = self._flushing or isinstance(kw.get("clause"), sa.Update | sa.Insert)
+            return super().get_bind(*args, **kw) if writes else replica.sync_engine
+
+    await desk.queue(2)
+
+    async def sync(ticket: Ticket, session: AsyncSession) -> None:
+        ticket.title = "seen"
+
+    sessions = async_sessionmaker(desk.engine, sync_session_class=Routed)
+    assert (await JobLoop(make_queue(), form_of(form, sync), session_factory=sessions).run_once()).completed == 2
+    assert [row.title for row in await desk.sql("SELECT title FROM tickets")] == ["seen"] * 2
 
 
 @pytest.mark.parametrize("form", ["row id", "each", "batch"])

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from jobloop import Complete, Fail, JobLoop, Retry, RetryPolicy, Snooze, batch, bind, each, run_job_loop
+from jobloop import Complete, Fail, JobLoop, Pause, Retry, RetryPolicy, Snooze, batch, bind, each, run_job_loop
 from tests.jobloop.tickets import Base, Desk, Effect, Status, Ticket, make_queue
 
 
@@ -411,3 +411,35 @@ async def test_report_gives_duration_rates_and_errors(desk: Desk) -> None:
 def assert_minutes_ahead(moment: datetime, minutes: float) -> None:
     ahead = (moment - datetime.now(UTC)).total_seconds()
     assert minutes * 60 - 30 < ahead <= minutes * 60 + 1
+
+
+@pytest.mark.parametrize("form", ["each", "batch"])
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Complete(5), "its values must be"),  # type: ignore[arg-type]
+        (Complete({1: "a", "b": 2}), "its values must be"),  # type: ignore[dict-item]
+        (Retry("down", pause="an hour"), "it must be a Pause"),  # type: ignore[arg-type]
+    ],
+    ids=["a number", "mixed keys", "pause"],
+)
+async def test_malformed_outcome_is_its_own_rows_failure(desk: Desk, form: str, answer: Any, words: str) -> None:
+    """And ends no worker, nor what writes the others' outcomes."""
+    await desk.queue(5)
+
+    async def one(row: Any) -> Any:
+        return answer if row.number == 2 else None
+
+    async def many(rows: list[Any]) -> dict[Any, Any]:
+        return {row.id: await one(row) for row in rows}
+
+    async with asyncio.timeout(20):
+        report = await loop_of(desk, each(one) if form == "each" else batch(many), concurrency=1).run_once()
+
+    assert (report.completed, report.failed, report.lost) == (4, 1, 0)
+    assert words in (await desk.ticket(2)).crm_error
+
+
+def test_pause_until_a_naive_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs an aware datetime"):
+        Pause("down", until=datetime(2026, 1, 1))  # noqa: DTZ001

@@ -118,6 +118,40 @@ class TestTriggers:
         assert "was lost before its settle" in caplog.text
 
 
+async def test_queue_on_a_view_is_worked(desk: Desk) -> None:
+    """One that PostgreSQL can update; it has no places of rows."""
+    await desk.queue(3)
+    await desk.sql("ALTER TABLE tickets RENAME TO all_tickets")
+    await desk.sql("CREATE VIEW tickets AS SELECT * FROM all_tickets WHERE number < 3")
+
+    assert (await loop_of(desk).drain()).completed == 2
+    assert (await loop_of(desk).drain()).completed == 0
+
+
+async def test_rows_of_two_partitions_at_the_same_place_are_told_apart(engine: AsyncEngine) -> None:
+    """The first row of each lies at the first place of each."""
+
+    class Parcel(fresh_base(), queue_columns("")):  # type: ignore[misc]
+        __tablename__ = "parcels"
+        __table_args__ = {"postgresql_partition_by": "LIST (depot)"}
+        depot: Mapped[int] = mapped_column(primary_key=True)
+        id: Mapped[int] = mapped_column(primary_key=True)
+        status: Mapped[str | None]
+
+    async with engine.begin() as connection:
+        await connection.run_sync(Parcel.metadata.create_all)
+        for depot in range(2):
+            await connection.execute(
+                sa.text(f"CREATE TABLE parcels_{depot} PARTITION OF parcels FOR VALUES IN ({depot})")
+            )
+            await connection.execute(sa.insert(Parcel), {"depot": depot, "id": 1, "status": "Queued"})
+
+    assert len(await Store(queue_of(Parcel), engine).claim(1)) == 1
+
+    async with engine.connect() as connection:
+        assert sorted((await connection.scalars(sa.select(Parcel.status))).all()) == ["Processing", "Queued"]
+
+
 class TestRowSecurity:
     """As a role to which policies apply."""
 

@@ -205,3 +205,19 @@ async def test_session_form_without_a_transaction_writes_them_too(engine: AsyncE
         assert list(await session.scalars(sa.select(Thing.numbers).order_by(Thing.id))) == [
             [n + 1] for n in range(ROWS)
         ]
+
+
+async def test_values_that_go_alone_are_counted_as_written_whatever_becomes_of_the_others(
+    engine: AsyncEngine, queue: JobQueue
+) -> None:
+    """Each of them is a transaction of its own: what was written before one that is refused stays written."""
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("ALTER TABLE things ADD CHECK (numbers <> '{2}')"))
+
+    async def work(row: Any) -> Complete:
+        return Complete({"numbers": [row.id]})
+
+    sessions = async_sessionmaker(engine, expire_on_commit=False)
+    report = await JobLoop(queue, each(work), session_factory=sessions).run_once()
+
+    assert (report.completed, report.failed, report.lost) == (ROWS - 1, 1, 0)

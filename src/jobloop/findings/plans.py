@@ -47,6 +47,8 @@ async def find(queue: JobQueue, table: TableFacts, connection: AsyncConnection) 
     findings = []
     for name, statement, binds in await _statements(queue, connection):
         try:
+            if name == "claim" and not table.has_places:
+                statement = statements.claim(queue, by_place=False)
             plan = await explain(connection, statement, binds)
         except DBAPIError as exc:
             findings.append(problem(f"plan.{name}.refused", f"PostgreSQL refuses the {name}", f"It says: {exc.orig}."))

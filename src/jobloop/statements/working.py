@@ -31,13 +31,16 @@ from jobloop.statements.pausing import is_paused
 from jobloop.status import Role
 
 
-def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
+def claim(queue: JobQueue, *, although_paused: bool = False, by_place: bool = True) -> sa.UpdateBase:
     """Take up to :batch_size due rows: QUEUED → PROCESSING, with :token and a lease of :lease_seconds.
 
     Fresh rows come first, in the queue's order, then due retries, the longest due first. Up to :retry_share due
     retries go before them, so that a backlog which never empties cannot starve them. Rows that others hold are
     skipped. A row without next_retry_at is a fresh request: its counters start again at 0. A paused queue has no
     due rows, except for a probe (`although_paused`).
+
+    The rows that were locked are found again by their place, which is the shortest way, and by their key. Without
+    `by_place` by their key alone: a view has no places, and a role may be granted columns and not the whole table.
 
     Returns (claimed_ord, *claimed_columns), unordered; `claimed_ord` restores the order of the claim.
     """
@@ -53,10 +56,11 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
         claimable = sa.and_(claimable, ~sa.exists().where(is_paused(queue, queue.pauses)))
 
     at = place_in(queue.table)
+    found_by = [*c.key, at.label(None)] if by_place else [*c.key]
 
     def locked(limit: str, *more: sa.ColumnElement[bool]) -> sa.Select[Any]:
         return (
-            sa.select(*c.key, at.label("claimed_ctid"))
+            sa.select(*found_by)
             .where(claimable, *more)
             .order_by(due_at, *queue.order_by)
             .limit(sa.bindparam(limit, type_=sa.Integer()))
@@ -66,7 +70,7 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
     # UPDATE … WHERE id IN (SELECT … LIMIT n) may run its subquery again and again: the CTEs pin what was locked.
     retries = materialized(locked("retry_share", due_at > NEVER).cte("due_retries"))
     already = sa.tuple_(*c.key) if len(c.key) > 1 else c.key[0]
-    first = materialized(locked("batch_size", already.not_in(sa.select(*list(retries.c)[:-1]))).cte("due"))
+    first = materialized(locked("batch_size", already.not_in(sa.select(*list(retries.c)[: len(c.key)]))).cte("due"))
     both = sa.union_all(sa.select(*retries.c), sa.select(*first.c)).subquery("both")
     picked = (
         sa.select(*both.c, sa.func.row_number().over().label("claimed_ord"))
@@ -86,7 +90,7 @@ def claim(queue: JobQueue, *, although_paused: bool = False) -> sa.UpdateBase:
                 c.rescue_count: sa.case((fresh, 0), else_=c.rescue_count),
             },
         )
-        .where(at == picked.c.claimed_ctid, same_key(c.key, picked))
+        .where(*([at == list(picked.c)[len(c.key)]] if by_place else []), same_key(c.key, picked))
         .returning(
             picked.c.claimed_ord,
             *_handed_on(queue),
