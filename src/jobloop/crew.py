@@ -149,6 +149,7 @@ class Crew:
                 self._wake_one()
             try:
                 if len(share) >= _BREATH_ROWS:
+                    self._moved_on()  # fewer wait now: there may be room for the next claim
                     await _let_claim()
                 if not self._leases.are_sure():
                     await self._leases.until_sure()

@@ -296,12 +296,20 @@ async def test_handlers_that_never_wait_do_not_hold_up_the_next_claim(desk: Desk
     assert started[2] < 2 * BATCH
 
 
-async def test_the_next_claim_is_sent_before_a_batch_is_handled(desk: Desk, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("is_slow", [False, True], ids=["quick handler", "slower than a claim"])
+async def test_the_next_claim_is_sent_before_a_batch_is_handled(desk: Desk, monkeypatch: Any, is_slow: bool) -> None:
     """Rows of a batch are built and handled in one go, so the server would have nothing to do meanwhile."""
     steps: list[str] = []
+    answered = asyncio.Event()
+    answered.set()
 
     async def handle(rows: list[Any]) -> dict[UUID, Outcome]:
         steps.append("handle")
+        if is_slow:
+            async with asyncio.timeout(20):
+                await answered.wait()
+                for _ in range(20):  # turns in which the loop takes it in, and looks whether there is room for more
+                    await asyncio.sleep(0)
         return await complete_all(rows)
 
     loop = await warm_loop(desk, batch(handle))
@@ -309,7 +317,10 @@ async def test_the_next_claim_is_sent_before_a_batch_is_handled(desk: Desk, monk
 
     async def noting(*arguments: Any, **options: Any) -> Any:
         steps.append("claim")
-        return await claim(*arguments, **options)
+        answered.clear()
+        claims = await claim(*arguments, **options)
+        answered.set()
+        return claims
 
     monkeypatch.setattr(loop.store, "claim", noting)
     await desk.queue(3 * BATCH)
