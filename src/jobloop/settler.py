@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from jobloop.arrays import Settled, only_token
+from jobloop.arrays import Settled
 from jobloop.claim import Claim
 from jobloop.interrupt import to_the_end
 from jobloop.lease import LeaseKeeper
@@ -109,11 +109,6 @@ class Settler:
 
     async def _write(self, some: Sequence[Settled]) -> None:
         """Settle `some`, again and again while the database is away; halve what the database refuses."""
-        if only_token(some) is None and len({claim.key for claim, _ in some}) < len(some):
-            # An attempt that was lost, and the one of the same worker that took over: only one of them holds.
-            for one in some:
-                await self._write([one])
-            return
         give_up_at = time.monotonic() + self._store.queue.lease.total_seconds()
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:

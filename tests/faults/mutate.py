@@ -635,13 +635,6 @@ MUTATIONS = (
         ("tests/jobloop/test_interruption.py",),
     ),
     Mutation(
-        "settler: a lost claim and its heir in one process are told apart",
-        "settler.py",
-        "if only_token(some) is None and len({claim.key for claim, _ in some}) < len(some):",
-        "if False:",
-        ("tests/jobloop/test_ownership.py",),
-    ),
-    Mutation(
         "leases: the handler of a lost claim is cancelled", "lease.py", "                self._on_lost(claim)\n", ""
     ),
     Mutation(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from jobloop import Complete, CycleReport, Fail, JobLoop, Retry, batch, each
 from jobloop.handler import handler_of
@@ -442,6 +444,43 @@ async def test_row_that_was_lost_while_it_waited_is_not_started(desk: Desk) -> N
         report = await loop.run_once()
 
     assert (started, report.completed, report.lost) == ([1], 1, 1)
+
+
+async def test_batch_gets_only_the_rows_that_are_still_ours_after_the_loop_stood_still(desk: Desk) -> None:
+    """The next batch is taken as soon as the one before it ends, and waits for the renewal of its leases."""
+    await desk.queue(4)
+    batches: list[list[int]] = []
+
+    async def sync(rows: list[Any]) -> dict[Any, Any]:
+        batches.append([row.number for row in rows])
+        if len(batches) == 1:
+            while await desk.statuses() != {"Processing": 4}:
+                await asyncio.sleep(0)
+            other = Thread(target=asyncio.run, args=(take_over(desk, 3),))
+            other.start()
+            other.join(20)
+            time.sleep(2 * SHORT.total_seconds())  # noqa: ASYNC251 - the fault: nothing else runs past a lease
+        return {row.id: None for row in rows}
+
+    loop = JobLoop(make_queue(lease=SHORT), batch(sync), session_factory=desk.sessions, batch_size=2)
+    async with asyncio.timeout(20):
+        report = await loop.drain()
+
+    assert batches == [[1, 2], [4]]
+    assert (report.completed, report.lost) == (3, 1)
+
+
+async def take_over(desk: Desk, number: int) -> None:
+    engine = create_async_engine(desk.engine.url)
+    async with engine.begin() as connection:
+        await connection.execute(
+            sa.text(
+                "UPDATE tickets SET crm_claim_token = gen_random_uuid(), "
+                "crm_lease_expires_at = now() + interval '1 hour' WHERE number = :n"
+            ),
+            {"n": number},
+        )
+    await engine.dispose()
 
 
 async def lose(desk: Desk, number: int, *, although_renewed: int) -> None:

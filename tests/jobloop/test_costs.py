@@ -235,7 +235,7 @@ async def two_plain_updates(desk: Desk) -> None:
 
 
 async def test_claim_and_settle_read_a_few_buffers_for_each_row(desk: Desk, meter: Meter) -> None:
-    """Measured 12.1 and 10.3, most to write: the new version of the row, an entry in each index it belongs to."""
+    """Measured 11.5 and 9.3, most to write: the new version of the row, an entry in each index it belongs to."""
     loop = await warm_loop(desk, batch(complete_all))
     await desk.queue(ROWS)
     await desk.sql("VACUUM ANALYZE tickets")
@@ -248,8 +248,8 @@ async def test_claim_and_settle_read_a_few_buffers_for_each_row(desk: Desk, mete
     (settles,) = [kind for kind in kinds if "unnest" in kind.text]
     assert claims.rows == ROWS
     assert settles.rows == 0, "only rows that went otherwise than said are sent back"
-    assert claims.buffers / ROWS <= 14, claims
-    assert settles.buffers / ROWS <= 12, settles
+    assert claims.buffers / ROWS <= 13, claims
+    assert settles.buffers / ROWS <= 11, settles
 
 
 @pytest.mark.parametrize("entities", [False, True])
