@@ -141,3 +141,45 @@ async def test_row_that_is_gone_when_it_is_loaded_is_not_handed_out(desk: Desk, 
     assert [creature and creature.id for creature in seen] == [2]
     assert (report.claimed, report.completed, report.lost) == (2, 1, 1)
     assert "LookupError: the row is gone" in caplog.text
+
+
+class Beast(fresh_base(), queue_columns("")):  # type: ignore[misc]
+    """What only birds have is in a table of their own, which is read by itself."""
+
+    __tablename__ = "beasts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    status: Mapped[str | None]
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "beast"}
+
+
+class Bird(Beast):
+    __tablename__ = "birds"
+    id: Mapped[int] = mapped_column(sa.ForeignKey("beasts.id"), primary_key=True)
+    wings: Mapped[int]
+    __mapper_args__ = {"polymorphic_identity": "bird", "polymorphic_load": "selectin"}
+
+
+async def test_row_whose_data_the_database_cannot_read_fails_alone(engine: AsyncEngine) -> None:
+    desk = Desk(engine)
+    async with engine.begin() as connection:
+        await connection.run_sync(Beast.metadata.create_all)
+    await desk.sql("ALTER TABLE birds RENAME TO all_birds")
+    await desk.sql("CREATE VIEW birds AS SELECT id, 2 / wings AS wings FROM all_birds")
+    await desk.sql(
+        "INSERT INTO beasts (id, kind, status, retry_count, rescue_count) "
+        "SELECT i, 'bird', 'Queued', 0, 0 FROM generate_series(1, 4) i"
+    )
+    await desk.sql("INSERT INTO all_birds (id, wings) SELECT i, (i <> 3)::int FROM generate_series(1, 4) i")
+    seen: list[int] = []
+
+    async def look(bird: Any) -> None:
+        seen.append(bird.id)
+
+    loop = JobLoop(queue_of(Beast), each(look, entities=True), session_factory=desk.sessions)
+    report = await loop.run_once()
+
+    assert sorted(seen) == [1, 2, 4]
+    assert (report.completed, report.retried, report.lost) == (3, 1, 0)
+    (row,) = await desk.sql("SELECT error FROM beasts WHERE id = 3")
+    assert "division by zero" in row.error
